@@ -1,0 +1,2 @@
+//! Layer benches.
+fn main() {}

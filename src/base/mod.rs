@@ -1,0 +1,22 @@
+//! What every layer needs and no layer owns: time, randomness, error classes, secrets, progress, memory, Go's JSON.
+//!
+//! Nothing in here knows a word of backup. Time and randomness enter the program only here, so that tests can give
+//! their own.
+
+mod clock;
+mod entropy;
+mod error_class;
+pub mod file;
+pub mod gojson;
+mod memory;
+mod monitor;
+mod secret;
+mod timestamp;
+
+pub use clock::{Clock, FixedClock, Stopwatch, SystemClock};
+pub use entropy::{Entropy, OsEntropy, SeededEntropy};
+pub use error_class::ErrorClass;
+pub use memory::{MIB, MemoryBudget};
+pub use monitor::{Counter, Counters, Monitor, Quiet};
+pub use secret::Secret;
+pub use timestamp::{ParseTimestampError, Timestamp};

@@ -1,0 +1,189 @@
+//! The storage contract.
+
+use super::{BlobId, Error, Result};
+use crate::base::Timestamp;
+use std::fmt;
+
+/// A range of bytes inside a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes.
+    pub length: u64,
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.offset, self.length)
+    }
+}
+
+/// What a store knows of a blob without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobMetadata {
+    /// The name.
+    pub id: BlobId,
+    /// Size in bytes.
+    pub length: u64,
+    /// Modification time by the **store's** clock.
+    pub timestamp: Timestamp,
+}
+
+/// When a put must have reached stable storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Before the call returns.
+    #[default]
+    Now,
+    /// The bytes before the call returns, the name at the latest when the next [`Storage::barrier`] returns. For packs,
+    /// which nothing refers to before the barrier: it spares a directory sync for each.
+    AtBarrier,
+}
+
+/// How a blob is to be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PutOptions {
+    /// When it must be durable.
+    pub durability: Durability,
+    /// The modification time to give it (repository copies only).
+    pub set_timestamp: Option<Timestamp>,
+}
+
+/// Room in a store that is a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Total bytes.
+    pub total_bytes: u64,
+    /// Bytes that may still be written.
+    pub available_bytes: u64,
+}
+
+/// A flat map from names to immutable bytes, shared by many clients at once.
+///
+/// **Blocking.** Calls return when done; whoever wants more in flight calls from several threads (why not `async`:
+/// `docs/decisions/0001-blocking-storage.md`). Every method may be called from any number of threads.
+///
+/// **Atomicity.** A put is all or nothing: readers and listings see the old state or the complete new blob, never a
+/// part, also after a crash. Putting an existing name replaces it; upper layers do that only for `kopia.*`, markers,
+/// and retries of identical bytes.
+///
+/// **Ordering.** When a put has returned, every later `get`, `metadata` and `list` by this client sees the blob; other
+/// clients see it as soon as the medium lets them. Whether it survives a power cut is said by [`Durability`]. Nothing
+/// orders two puts that overlap in time.
+///
+/// **Missing blobs.** `get` and `metadata` answer [`Error::NotFound`]; `delete` succeeds. A missing root (an unmounted
+/// volume) is not a missing blob: it answers [`Error::Root`], and no call ever creates the root.
+///
+/// **Ranges.** Exactly the bytes asked for or [`Error::InvalidRange`]; a range of length 0 still proves that the blob is
+/// there.
+///
+/// **Listing.** Every blob whose name starts with the prefix, each once, in no order. A blob put or deleted meanwhile
+/// may or may not appear. Foreign files, temporary files and blobs that vanish meanwhile are passed over in silence.
+///
+/// **Retry.** Only errors whose class [is retriable](crate::base::ErrorClass::is_retriable) may be tried again, and all
+/// calls may be tried again after one: they are idempotent. Refused permission is never retried.
+pub trait Storage: Send + Sync + fmt::Debug {
+    /// Reads a whole blob, or the `range` of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::InvalidRange`], or what the medium says.
+    fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>>;
+
+    /// Length and time of a blob.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the medium says.
+    fn metadata(&self, id: &BlobId) -> Result<BlobMetadata>;
+
+    /// Stores the concatenation of `pieces` under `id`.
+    ///
+    /// Pieces let a pack go out without being copied together first.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::ReadOnly`], or what the medium says; after an error the name is unchanged.
+    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()>;
+
+    /// Makes every put that has returned durable, including those with [`Durability::AtBarrier`].
+    ///
+    /// # Errors
+    /// What the medium says; then nothing may be assumed of the puts since the last barrier.
+    fn barrier(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Removes a blob; a missing one is no error.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], or what the medium says.
+    fn delete(&self, id: &BlobId) -> Result<()>;
+
+    /// Calls `visit` for every blob whose name starts with `prefix`; an error from it ends the listing.
+    ///
+    /// # Errors
+    /// The error of `visit`, or what the medium says.
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()>;
+
+    /// Room in the store, or `None` where that has no meaning.
+    ///
+    /// # Errors
+    /// What the medium says.
+    fn capacity(&self) -> Result<Option<Capacity>> {
+        Ok(None)
+    }
+
+    /// Whether changes are refused.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    /// A short human name, such as `Filesystem: /backup`.
+    fn display_name(&self) -> String;
+}
+
+/// Conveniences over any store.
+pub trait StorageExt: Storage {
+    /// All blobs with a prefix, sorted by name.
+    ///
+    /// # Errors
+    /// Those of [`Storage::list`].
+    fn list_all(&self, prefix: &str) -> Result<Vec<BlobMetadata>> {
+        let mut found = Vec::new();
+        self.list(prefix, &mut |blob| {
+            found.push(blob);
+            Ok(())
+        })?;
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(found)
+    }
+
+    /// A whole blob, or `None` when it is not there.
+    ///
+    /// # Errors
+    /// Those of [`Storage::get`] except [`Error::NotFound`].
+    fn get_optional(&self, id: &BlobId) -> Result<Option<Vec<u8>>> {
+        match self.get(id, None) {
+            Ok(data) => Ok(Some(data)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores one piece durably.
+    ///
+    /// # Errors
+    /// Those of [`Storage::put`].
+    fn put_now(&self, id: &BlobId, data: &[u8]) -> Result<()> {
+        self.put(id, &[data], PutOptions::default())
+    }
+}
+
+impl<S: Storage + ?Sized> StorageExt for S {}
+
+/// Refuses names no store can hold, before they become paths or keys.
+///
+/// # Errors
+/// [`Error::InvalidName`].
+pub(super) fn check_name(id: &BlobId) -> Result<()> {
+    if id.is_valid() { Ok(()) } else { Err(Error::InvalidName { name: id.as_str().to_owned() }) }
+}

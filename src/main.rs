@@ -1,0 +1,2 @@
+//! The `packhorse` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One test binary: links once, runs everything.
