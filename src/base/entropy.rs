@@ -1,6 +1,8 @@
 //! Randomness, the only door through which it enters.
 
 use parking_lot::Mutex;
+use std::cell::RefCell;
+use zeroize::Zeroize;
 
 /// A source of random bytes.
 pub trait Entropy: Send + Sync {
@@ -8,7 +10,7 @@ pub trait Entropy: Send + Sync {
     fn fill(&self, buffer: &mut [u8]);
 }
 
-impl dyn Entropy {
+impl dyn Entropy + '_ {
     /// `N` random bytes.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut out = [0; N];
@@ -18,13 +20,45 @@ impl dyn Entropy {
 }
 
 /// The operating system's generator: what names, nonces and keys are drawn from.
+///
+/// Each thread draws a page at a time, so that the nonce of a small content costs no system call. A byte is handed out
+/// once and wiped.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsEntropy;
 
+const POOL_BYTES: usize = 1024;
+
+struct Pool {
+    bytes: [u8; POOL_BYTES],
+    /// Bytes not handed out yet, at the end.
+    left: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL_BYTES], left: 0 }) };
+}
+
 impl Entropy for OsEntropy {
     fn fill(&self, buffer: &mut [u8]) {
-        getrandom::fill(buffer).expect("the operating system's random generator always answers");
+        if buffer.len() > POOL_BYTES / 4 {
+            return from_system(buffer);
+        }
+        POOL.with_borrow_mut(|pool| {
+            if pool.left < buffer.len() {
+                from_system(&mut pool.bytes);
+                pool.left = POOL_BYTES;
+            }
+            let start = POOL_BYTES - pool.left;
+            let drawn = &mut pool.bytes[start..start + buffer.len()];
+            buffer.copy_from_slice(drawn);
+            drawn.zeroize();
+            pool.left -= buffer.len();
+        });
     }
+}
+
+fn from_system(buffer: &mut [u8]) {
+    getrandom::fill(buffer).expect("the operating system's random generator always answers");
 }
 
 /// A repeatable stream for tests and benches (splitmix64). Not for keys.
@@ -49,5 +83,22 @@ impl Entropy for SeededEntropy {
             z ^= z >> 31;
             piece.copy_from_slice(&z.to_le_bytes()[..piece.len()]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_draw_repeats_across_refills_and_threads() {
+        let draw = || (0..500).map(|_| <dyn Entropy>::bytes::<12>(&OsEntropy)).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
+        let drawn: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), drawn.len());
+        let mut long = [0; 4096];
+        OsEntropy.fill(&mut long);
+        assert!(long.chunks(16).all(|piece| piece != [0; 16]));
     }
 }

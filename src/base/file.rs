@@ -5,6 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// Longest piece handed to one write call, in bytes. Much longer ones are ten times slower on some kernels, where they
+/// make the page cache take its pages in large blocks.
+pub const WRITE_BYTES: usize = 512 * 1024;
+
 /// Replaces `path` by `data`, durably and atomically, with permission bits `mode`.
 ///
 /// Writes a temporary file beside it, syncs, renames, and syncs the directory, so that a crash leaves the old content

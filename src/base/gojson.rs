@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -48,6 +49,11 @@ pub fn to_pretty<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json
     Ok(out)
 }
 
+/// Whether a field has Go's zero value, which `omitempty` leaves out.
+pub fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Text as Go's encoder sees arbitrary bytes: each byte that is not part of valid UTF-8 becomes one U+FFFD.
 pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
@@ -59,6 +65,20 @@ pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
         text.extend(std::iter::repeat_n('\u{fffd}', chunk.invalid().len()));
     }
     Cow::Owned(text)
+}
+
+/// Bytes as Go's encoder writes a string that holds them: each byte that is not part of valid UTF-8 becomes the escape
+/// `\ufffd`, unlike the character U+FFFD, which stands for itself.
+pub fn text_of_bytes(bytes: &[u8]) -> Box<RawValue> {
+    let mut json = vec![b'"'];
+    for chunk in bytes.utf8_chunks() {
+        let valid = to_vec(chunk.valid()).expect("a text can always be written");
+        json.extend_from_slice(&valid[1..valid.len() - 1]);
+        json.extend(chunk.invalid().iter().flat_map(|_| br"\ufffd"));
+    }
+    json.push(b'"');
+    let json = String::from_utf8(json).expect("the encoder writes UTF-8");
+    RawValue::from_string(json).expect("the encoder writes JSON")
 }
 
 struct GoFormatter;
@@ -160,6 +180,12 @@ mod tests {
         );
         assert_eq!(json, wanted);
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn bad_bytes_are_escaped_and_their_character_is_not() {
+        let json = to_vec(&text_of_bytes(b"<\xff\xfe\xef\xbf\xbd\"\xe9")).unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), "\"\\u003c\\ufffd\\ufffd\u{fffd}\\\"\\ufffd\"");
     }
 
     #[test]

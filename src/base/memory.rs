@@ -17,14 +17,24 @@ pub struct MemoryBudget {
 
 impl MemoryBudget {
     /// Without any limit: what gives full speed on a few cores, and no more.
-    pub const UNLIMITED: Self = Self { buffer_bytes: 96 * MIB };
+    pub const UNLIMITED: Self = Self { buffer_bytes: 160 * MIB };
     /// Below this no pack could be filled while another is on its way.
     pub const MINIMUM: Self = Self { buffer_bytes: 32 * MIB };
 
-    /// The budget inside a limit of `limit_bytes`: three eighths, between the minimum and the unlimited budget.
+    /// The budget inside a limit of `limit_bytes`: five eighths, between the minimum and the unlimited budget.
     pub fn of_limit(limit_bytes: u64) -> Self {
-        let share = limit_bytes / 8 * 3;
+        let share = limit_bytes / 8 * 5;
         Self { buffer_bytes: share.clamp(Self::MINIMUM.buffer_bytes, Self::UNLIMITED.buffer_bytes) }
+    }
+
+    /// The share of chunks that are read, hashed and compressed: three eighths.
+    pub const fn chunk_bytes(self) -> u64 {
+        self.buffer_bytes / 8 * 3
+    }
+
+    /// The share of packs that are filled and stored: what chunks leave.
+    pub const fn pack_bytes(self) -> u64 {
+        self.buffer_bytes - self.chunk_bytes()
     }
 
     /// Reads the limit of the control group that `self_cgroup` (the text of `/proc/self/cgroup`) names below `mount`
@@ -93,7 +103,7 @@ mod tests {
     #[test]
     fn the_budget_stays_between_its_bounds() {
         assert_eq!(MemoryBudget::of_limit(256 * MIB), MemoryBudget::UNLIMITED);
-        assert_eq!(MemoryBudget::of_limit(128 * MIB).buffer_bytes, 48 * MIB);
+        assert_eq!(MemoryBudget::of_limit(128 * MIB).buffer_bytes, 80 * MIB);
         assert_eq!(MemoryBudget::of_limit(MIB), MemoryBudget::MINIMUM);
     }
 }

@@ -15,7 +15,7 @@ mod timestamp;
 
 pub use clock::{Clock, FixedClock, Stopwatch, SystemClock};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
-pub use error_class::ErrorClass;
+pub use error_class::{ErrorClass, error_chain};
 pub use memory::{MIB, MemoryBudget};
 pub use monitor::{Counter, Counters, Monitor, Quiet};
 pub use secret::Secret;

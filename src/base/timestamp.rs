@@ -39,15 +39,6 @@ impl Timestamp {
         self.0.rem_euclid(NANOS_PER_SECOND) as u32
     }
 
-    /// Whether this is exactly the epoch, which Kopia omits from JSON.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature serde's skip_serializing_if asks for"
-    )]
-    pub fn is_epoch(&self) -> bool {
-        self.0 == 0
-    }
-
     /// This moment plus `nanos`, staying inside the range.
     #[must_use]
     pub const fn saturating_add_nanos(self, nanos: i64) -> Self {
