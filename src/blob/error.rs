@@ -2,6 +2,7 @@
 
 use super::{BlobId, ByteRange};
 use crate::base::ErrorClass;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// The result of a storage call.
@@ -65,6 +66,39 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// What changed in a folder could not be made durable.
+    #[error("cannot sync {}", path.display())]
+    Sync {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file that tells where blobs lie cannot be used.
+    #[error("the layout file {} cannot be used", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A kind of store this program does not have.
+    #[error("stores of type {kind:?} are not supported")]
+    UnknownStore {
+        /// The type asked for.
+        kind: String,
+    },
+    /// The options of a store do not make sense.
+    #[error("the options of the {kind} store cannot be used")]
+    Options {
+        /// The type of the store.
+        kind: String,
+        /// What is wrong with them.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A folder of the store could not be listed.
     #[error("cannot list {}", path.display())]
     List {
@@ -90,10 +124,20 @@ impl Error {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::InvalidRange { .. } => ErrorClass::Corrupt,
-            Self::InvalidName { .. } => ErrorClass::Invalid,
+            Self::InvalidName { .. } | Self::Options { .. } => ErrorClass::Invalid,
             Self::ReadOnly { .. } => ErrorClass::ReadOnly,
-            Self::Unsupported { .. } => ErrorClass::Unsupported,
-            Self::Root { source, .. } | Self::Io { source, .. } | Self::List { source, .. } => {
+            Self::Unsupported { .. } | Self::UnknownStore { .. } => ErrorClass::Unsupported,
+            Self::Root { source, .. } => match source.kind() {
+                // Nobody must take a volume that is not mounted for a blob that is not there.
+                ErrorKind::NotFound | ErrorKind::NotADirectory => ErrorClass::NoRepository,
+                ErrorKind::InvalidInput => ErrorClass::Invalid,
+                _ => ErrorClass::of_io(source),
+            },
+            Self::Layout { source, .. } => match source.kind() {
+                ErrorKind::InvalidData | ErrorKind::UnexpectedEof => ErrorClass::Corrupt,
+                _ => ErrorClass::of_io(source),
+            },
+            Self::Io { source, .. } | Self::Sync { source, .. } | Self::List { source, .. } => {
                 ErrorClass::of_io(source)
             }
             Self::Other { class, .. } => *class,
@@ -102,6 +146,43 @@ impl Error {
 
     /// Whether the blob asked for is simply absent.
     pub fn is_not_found(&self) -> bool {
-        self.class() == ErrorClass::NotFound && !matches!(self, Self::Root { .. } | Self::List { .. })
+        matches!(self, Self::NotFound { .. })
+            || matches!(self, Self::Other { class: ErrorClass::NotFound, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    fn io_error(kind: io::ErrorKind) -> Error {
+        Error::Io { operation: "read", id: "p".into(), path: "/r/p.f".into(), source: kind.into() }
+    }
+
+    #[test]
+    fn refused_permission_is_final_and_a_stale_handle_is_not() {
+        for (kind, class, is_retriable) in [
+            (ErrorKind::PermissionDenied, ErrorClass::Denied, false),
+            (ErrorKind::StorageFull, ErrorClass::Full, false),
+            (ErrorKind::ReadOnlyFilesystem, ErrorClass::ReadOnly, false),
+            (ErrorKind::StaleNetworkFileHandle, ErrorClass::Unavailable, true),
+            (ErrorKind::TimedOut, ErrorClass::Unavailable, true),
+        ] {
+            assert_eq!(io_error(kind).class(), class);
+            assert_eq!(class.is_retriable(), is_retriable);
+        }
+        for errno in [rustix::io::Errno::ACCESS, rustix::io::Errno::PERM] {
+            let error = Error::List { path: "/r".into(), source: errno.into() };
+            assert_eq!(error.class(), ErrorClass::Denied);
+        }
+    }
+
+    #[test]
+    fn a_missing_root_is_no_missing_blob() {
+        let root = Error::Root { path: "/r".into(), source: ErrorKind::NotFound.into() };
+        assert_eq!(root.class(), ErrorClass::NoRepository);
+        assert!(!root.is_not_found() && !root.class().is_retriable());
+        assert!(Error::NotFound { id: "p".into() }.is_not_found());
     }
 }

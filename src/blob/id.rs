@@ -22,7 +22,8 @@ impl BlobId {
         &self.0
     }
 
-    /// Whether the name can exist in a store: 1 to 255 bytes of `0-9 A-Z a-z . _ -`, not starting with a dot.
+    /// Whether the name can exist in a store: 1 to 255 bytes of `0-9 A-Z a-z . _ - @ = +`, not starting with
+    /// a dot.
     ///
     /// Names also come out of index files, which are untrusted; with this check a name never becomes a path that
     /// leads elsewhere.

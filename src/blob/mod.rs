@@ -1,17 +1,41 @@
 //! Blobs: immutable byte strings under flat names, and the stores that keep them.
 //!
-//! [`Storage`] is the contract; [`Filesystem`] and [`Memory`] keep blobs, everything else wraps another store.
+//! [`Storage`] is the contract; [`Filesystem`] and [`Memory`] keep blobs, everything else wraps another store:
+//! [`ReadOnly`] refuses changes, [`Retrying`] repeats what failed in passing, [`Recording`] and [`Faulty`] serve tests.
+//! [`open`] turns the description in a connection file into a store.
+//!
+//! Assumed of the medium: it keeps what it has synced, renames atomically, and its clock does not run backwards.
 //!
 //! Invariants that upper layers cite:
-//! - **B1** a name is either absent or bound to complete bytes; nobody ever sees half a blob;
+//! - **B1** a name is either absent or bound to complete bytes; nobody ever sees half a blob, neither while it is put
+//!   nor after a crash, a full medium, or a failed call;
 //! - **B2** when [`Storage::put`] with [`Durability::Now`], or [`Storage::barrier`] after a put, has returned, the blob
-//!   survives a power cut;
-//! - **B3** deleting what is not there succeeds.
+//!   survives a power cut; a barrier waits for every put that had returned when it began, whichever thread put it;
+//! - **B3** deleting what is not there succeeds;
+//! - **B4** a store whose root is missing says so: it is never taken for an empty store and never made by a put;
+//! - **B5** a name or range out of an untrusted file costs an error, not memory and not a file outside the store.
 
+mod backoff;
+mod call;
+mod connection;
 mod error;
+mod faulty;
+mod filesystem;
 mod id;
+mod memory;
+mod read_only;
+mod recording;
+mod retrying;
 mod storage;
 
+pub use call::{Call, Operation};
+pub use connection::{ConnectionInfo, OpenMode, open};
 pub use error::{Error, Result};
+pub use faulty::{Fault, Faulty};
+pub use filesystem::{Filesystem, FilesystemOptions};
 pub use id::BlobId;
+pub use memory::Memory;
+pub use read_only::ReadOnly;
+pub use recording::Recording;
+pub use retrying::Retrying;
 pub use storage::{BlobMetadata, ByteRange, Capacity, Durability, PutOptions, Storage, StorageExt};

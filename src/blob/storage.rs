@@ -101,14 +101,24 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Pieces let a pack go out without being copied together first.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::ReadOnly`], or what the medium says; after an error the name is unchanged.
+    /// [`Error::InvalidName`], [`Error::ReadOnly`], or what the medium says; after an error the name is bound to what it
+    /// was bound to before, or, where only the confirmation failed, to the complete new bytes.
     fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()>;
 
-    /// Makes every put that has returned durable, including those with [`Durability::AtBarrier`].
+    /// Makes every put and delete that has returned durable, including puts with [`Durability::AtBarrier`].
     ///
     /// # Errors
     /// What the medium says; then nothing may be assumed of the puts since the last barrier.
     fn barrier(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes the next [`Storage::barrier`] cover a blob that another process has put: its name may still be on its way
+    /// to the disk.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    fn adopt(&self, _id: &BlobId) -> Result<()> {
         Ok(())
     }
 

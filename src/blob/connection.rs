@@ -1,0 +1,68 @@
+//! From a description in a connection file to an open store.
+
+use super::{Error, Filesystem, FilesystemOptions, Result, Storage};
+use crate::base::Clock;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The type string of [`Filesystem`].
+const FILESYSTEM: &str = "filesystem";
+
+/// Which store, and with which options: `{"type": …, "config": …}`.
+///
+/// The options stay as they were read, so that options this program does not know survive a rewrite.
+///
+/// Source: kopia `repo/blob/config.go`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionInfo {
+    /// Kopia's name for the kind of store.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its options.
+    pub config: serde_json::Value,
+}
+
+impl ConnectionInfo {
+    /// Describes a file-system store.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when the path is not Unicode, which JSON cannot hold.
+    pub fn filesystem(options: &FilesystemOptions) -> Result<Self> {
+        Ok(Self {
+            kind: FILESYSTEM.to_owned(),
+            config: serde_json::to_value(options).map_err(|source| unusable(FILESYSTEM, source))?,
+        })
+    }
+}
+
+/// Whether a repository is about to be created in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// The store may be made, with today's layout.
+    Create,
+    /// The store must be there.
+    Connect,
+}
+
+/// Opens the store that `info` describes.
+///
+/// # Errors
+/// [`Error::UnknownStore`] for types this program does not have, [`Error::Options`] for options that cannot be read, or
+/// what the store says.
+pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Result<Arc<dyn Storage>> {
+    match info.kind.as_str() {
+        FILESYSTEM => {
+            let options = FilesystemOptions::deserialize(&info.config)
+                .map_err(|source| unusable(FILESYSTEM, source))?;
+            Ok(Arc::new(match mode {
+                OpenMode::Create => Filesystem::create(options, clock)?,
+                OpenMode::Connect => Filesystem::open(options, clock)?,
+            }))
+        }
+        kind => Err(Error::UnknownStore { kind: kind.to_owned() }),
+    }
+}
+
+fn unusable(kind: &str, source: serde_json::Error) -> Error {
+    Error::Options { kind: kind.to_owned(), source }
+}

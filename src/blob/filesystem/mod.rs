@@ -1,0 +1,266 @@
+//! Blobs as files, laid out as Kopia lays them out.
+//!
+//! A blob is one file whose name ends in `.f`, in folders cut from its name as the file `.shards` says. Anything else
+//! under the root is foreign and passed over, except that the folders are searched.
+//!
+//! Invariants:
+//! - **F1** a final name only ever appears by renaming a file that is complete, synced and of the right length;
+//! - **F2** the root is made by [`Filesystem::create`] and by nothing else, so an unmounted volume is never filled;
+//! - **F3** every folder whose entries changed is marked before the change is relied on, and unmarked by a sync that
+//!   began later;
+//! - **F4** no lock is held while the file system is asked for anything;
+//! - **F5** no name, however hostile, leads outside the root.
+//!
+//! Differences from Kopia: folders are synced after renames; times and owners are set before the rename; a store opened
+//! for connecting that has no `.shards` gets one from its first put instead of its first read.
+//!
+//! Source: kopia `repo/blob/filesystem/filesystem_storage.go`, `repo/blob/sharded/sharded.go`.
+
+mod layout;
+mod list;
+mod options;
+mod read;
+mod unsynced;
+mod write;
+
+pub use options::FilesystemOptions;
+
+use super::backoff::Backoff;
+use super::storage::check_name;
+use super::{BlobId, BlobMetadata, ByteRange, Capacity, Durability, Error, PutOptions, Result, Storage};
+use crate::base::Clock;
+use layout::{LAYOUT_FILE, Layout};
+use rustix::io::Errno;
+use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use unsynced::Unsynced;
+
+/// Folder widths of a store made now.
+const CREATED_WIDTHS: &[u32] = &[1, 3];
+/// Folder widths of a store that is older than the `.shards` file.
+const LEGACY_WIDTHS: &[u32] = &[3, 3];
+/// A layout file is a line; a larger one is not a layout.
+const MAX_LAYOUT_BYTES: u64 = 1 << 20;
+/// Attempts of calls that only look or remove; their pauses add up to 0.8 s.
+const ATTEMPTS: Backoff = Backoff::of_attempts(5);
+/// Attempts of a whole put.
+const PUT_ATTEMPTS: Backoff = Backoff::of_attempts(2);
+
+/// A store in a folder.
+pub struct Filesystem {
+    root: PathBuf,
+    options: FilesystemOptions,
+    /// For a store without a `.shards` file.
+    default_widths: Vec<u32>,
+    /// Whether looking for a blob may already write the `.shards` file.
+    is_new: bool,
+    layout: OnceLock<Layout>,
+    unsynced: Unsynced,
+    clock: Arc<dyn Clock>,
+}
+
+/// Where a blob lives.
+struct Place {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl Filesystem {
+    /// Opens a store for a repository about to be created; makes the root folder if need be.
+    ///
+    /// # Errors
+    /// [`Error::Root`] when the root cannot be made or is no folder.
+    pub fn create(options: FilesystemOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let root = options.path.clone();
+        let failed = |source| Error::Root { path: root.clone(), source };
+        check_absolute(&root)?;
+        let missing: Vec<_> = root.ancestors().take_while(|folder| !folder.exists()).collect();
+        DirBuilder::new().recursive(true).mode(options.dir_mode_bits()).create(&root).map_err(failed)?;
+        for parent in missing.iter().filter_map(|folder| folder.parent()) {
+            // Best effort: a parent may be closed to reading, and the root may lie on a volume of its own.
+            if let Err(error) = unsynced::sync_folder(parent) {
+                tracing::debug!(%error, folder = %parent.display(), "cannot sync the folder of a new store");
+            }
+        }
+        Self::new(options, clock, true)
+    }
+
+    /// Opens a store that exists.
+    ///
+    /// # Errors
+    /// [`Error::Root`] when the root is missing or no folder.
+    pub fn open(options: FilesystemOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        check_absolute(&options.path)?;
+        Self::new(options, clock, false)
+    }
+
+    fn new(options: FilesystemOptions, clock: Arc<dyn Clock>, is_new: bool) -> Result<Self> {
+        let fallback = if is_new { CREATED_WIDTHS } else { LEGACY_WIDTHS };
+        let store = Self {
+            root: options.path.clone(),
+            default_widths: options.dir_shards.clone().unwrap_or_else(|| fallback.to_vec()),
+            options,
+            is_new,
+            layout: OnceLock::new(),
+            unsynced: Unsynced::default(),
+            clock,
+        };
+        store.check_root()?;
+        Ok(store)
+    }
+
+    /// The options it was opened with.
+    pub fn options(&self) -> &FilesystemOptions {
+        &self.options
+    }
+
+    fn check_root(&self) -> Result<()> {
+        let failed = |source| Error::Root { path: self.root.clone(), source };
+        if std::fs::metadata(&self.root).map_err(failed)?.is_dir() {
+            Ok(())
+        } else {
+            Err(failed(Errno::NOTDIR.into()))
+        }
+    }
+
+    fn retry<T>(&self, operation: impl FnMut() -> Result<T>) -> Result<T> {
+        ATTEMPTS.run(&*self.clock, operation)
+    }
+
+    /// The error of a failed call on the blob `id`.
+    fn failed(&self, operation: &'static str, id: &BlobId, path: &Path, source: io::Error) -> Error {
+        if source.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) {
+            return Error::InvalidName { name: id.as_str().to_owned() };
+        }
+        if source.kind() == io::ErrorKind::NotFound {
+            return self.check_root().err().unwrap_or_else(|| Error::NotFound { id: id.clone() });
+        }
+        Error::Io { operation, id: id.clone(), path: path.to_owned(), source }
+    }
+
+    fn place(&self, id: &BlobId, may_store_layout: bool) -> Result<Place> {
+        check_name(id)?;
+        let file = self.root.join(self.layout(may_store_layout)?.path(id)?);
+        let folder = file.parent().expect("it has at least the root above it").to_owned();
+        Ok(Place { folder, file })
+    }
+
+    /// The layout: read once, written first if there is none and that is allowed.
+    fn layout(&self, may_store: bool) -> Result<Layout> {
+        if let Some(layout) = self.layout.get() {
+            return Ok(layout.clone());
+        }
+        let layout = match self.load_layout()? {
+            Some(layout) => layout,
+            None if may_store => self.store_layout()?,
+            // Not remembered: another client may give the store its layout in the meantime.
+            None => return Ok(Layout::of_widths(&self.default_widths)),
+        };
+        Ok(self.layout.get_or_init(|| layout).clone())
+    }
+
+    fn load_layout(&self) -> Result<Option<Layout>> {
+        let path = self.root.join(LAYOUT_FILE);
+        let failed = |source| Error::Layout { path: path.clone(), source };
+        self.retry(|| match read::whole_file(&path, MAX_LAYOUT_BYTES) {
+            Ok(text) => Layout::parse(&text).map(Some).map_err(|error| failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.check_root().map(|()| None),
+            Err(error) => Err(failed(error)),
+        })
+    }
+
+    /// Writes the default layout. Failing to is survivable: whoever comes next falls back on the same.
+    fn store_layout(&self) -> Result<Layout> {
+        let layout = Layout::of_widths(&self.default_widths);
+        let path = self.root.join(LAYOUT_FILE);
+        let text = layout.to_file();
+        let stored = self.write_file(&path, &[&text], None).and_then(|()| {
+            self.unsynced.mark(&self.root);
+            self.unsynced.sync_up(&self.root, &self.root).map_err(|(_, error)| error)
+        });
+        if let Err(error) = stored {
+            self.check_root()?;
+            tracing::warn!(%error, path = %path.display(), "cannot store the layout of the repository folder");
+            return Ok(layout);
+        }
+        // Another client may have stored one at the same moment; what lies there now is what counts.
+        Ok(self.load_layout()?.unwrap_or(layout))
+    }
+}
+
+impl Storage for Filesystem {
+    fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
+        let place = self.place(id, self.is_new)?;
+        self.retry(|| self.read_blob(id, &place.file, range))
+    }
+
+    fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
+        let place = self.place(id, self.is_new)?;
+        self.retry(|| self.stat_blob(id, &place.file))
+    }
+
+    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
+        let place = self.place(id, true)?;
+        PUT_ATTEMPTS.run(&*self.clock, || {
+            self.write_blob(id, &place, pieces, options.set_timestamp)?;
+            match options.durability {
+                Durability::Now => self.sync_outcome(self.unsynced.sync_up(&place.folder, &self.root)),
+                Durability::AtBarrier => Ok(()),
+            }
+        })
+    }
+
+    fn barrier(&self) -> Result<()> {
+        self.sync_outcome(self.unsynced.sync_all())
+    }
+
+    fn adopt(&self, id: &BlobId) -> Result<()> {
+        let folder = self.place(id, false)?.folder;
+        // Whoever made the folder may not have synced the ones above it either.
+        for folder in folder.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
+            self.unsynced.mark(folder);
+        }
+        Ok(())
+    }
+
+    fn delete(&self, id: &BlobId) -> Result<()> {
+        let place = self.place(id, self.is_new)?;
+        self.retry(|| self.remove_blob(id, &place))
+    }
+
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
+        self.list_blobs(prefix, visit)
+    }
+
+    fn capacity(&self) -> Result<Option<Capacity>> {
+        let failed = |errno: Errno| Error::Root { path: self.root.clone(), source: errno.into() };
+        let volume = self.retry(|| rustix::fs::statvfs(&self.root).map_err(failed))?;
+        Ok(Some(Capacity {
+            total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
+            available_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),
+        }))
+    }
+
+    fn display_name(&self) -> String {
+        format!("Filesystem: {}", self.root.display())
+    }
+}
+
+impl fmt::Debug for Filesystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filesystem").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// A relative root would move with the working directory.
+fn check_absolute(root: &Path) -> Result<()> {
+    if root.is_absolute() {
+        return Ok(());
+    }
+    let source = io::Error::new(io::ErrorKind::InvalidInput, "its path is not absolute");
+    Err(Error::Root { path: root.to_owned(), source })
+}

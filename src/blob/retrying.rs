@@ -1,0 +1,90 @@
+//! A store that tries again after passing faults.
+
+use super::backoff::Backoff;
+use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Storage};
+use crate::base::Clock;
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+
+/// Repeats failed calls of another store, at most ten times in all, waiting 100 ms at first, half as long again each
+/// time, and never more than 32 s.
+///
+/// Only errors of a [retriable class](crate::base::ErrorClass::is_retriable) are worth it. A listing is repeated only
+/// as long as its callback has seen nothing. A barrier is not repeated: after a failed sync the system may have
+/// forgotten what was not written, and the next one succeeds in vain.
+///
+/// Source: kopia `repo/blob/retrying/retrying_storage.go`, `internal/retry/retry.go`.
+pub struct Retrying {
+    inner: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Retrying {
+    /// Repeats the calls of `inner`, waiting by `clock`.
+    pub fn new(inner: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, clock }
+    }
+
+    fn retry<T>(&self, operation: impl FnMut() -> Result<T>) -> Result<T> {
+        Backoff::KOPIA.run(&*self.clock, operation)
+    }
+}
+
+impl Storage for Retrying {
+    fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
+        self.retry(|| self.inner.get(id, range))
+    }
+
+    fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
+        self.retry(|| self.inner.metadata(id))
+    }
+
+    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
+        self.retry(|| self.inner.put(id, pieces, options))
+    }
+
+    fn barrier(&self) -> Result<()> {
+        self.inner.barrier()
+    }
+
+    fn adopt(&self, id: &BlobId) -> Result<()> {
+        self.inner.adopt(id)
+    }
+
+    fn delete(&self, id: &BlobId) -> Result<()> {
+        self.retry(|| self.inner.delete(id))
+    }
+
+    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
+        let has_visited = Cell::new(false);
+        Backoff::KOPIA.run_while(
+            &*self.clock,
+            || !has_visited.get(),
+            || {
+                self.inner.list(prefix, &mut |blob| {
+                    has_visited.set(true);
+                    visit(blob)
+                })
+            },
+        )
+    }
+
+    fn capacity(&self) -> Result<Option<Capacity>> {
+        self.retry(|| self.inner.capacity())
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.inner.is_read_only()
+    }
+
+    fn display_name(&self) -> String {
+        self.inner.display_name()
+    }
+}
+
+impl fmt::Debug for Retrying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retrying").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
