@@ -1,0 +1,212 @@
+//! Content ids to bytes.
+
+use super::blocks::BlockCache;
+use super::format::ContentFormat;
+use super::{Error, Result};
+use crate::base::Clock;
+use crate::blob::{ByteRange, Storage};
+use crate::compression;
+use crate::format::{ContentId, IdPrefix};
+use crate::index::{IndexBlobs, IndexEntry, MergedIndex, PackIndex};
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// Contents up to this length are read through the block cache: neighbours in a pack are wanted together.
+const SMALL_CONTENT_BYTES: u32 = 64 * 1024;
+/// No compressor here expands a content to more than what an index can record.
+const MAX_PLAINTEXT_BYTES: usize = 1 << 28;
+
+/// Receives what the operator should know although work goes on.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Reads contents by id. Shared by all threads.
+pub struct ContentReader {
+    storage: Arc<dyn Storage>,
+    format: ContentFormat,
+    index_blobs: IndexBlobs,
+    index: RwLock<Arc<MergedIndex>>,
+    blocks: BlockCache,
+    clock: Arc<dyn Clock>,
+    warn: Warn,
+}
+
+impl std::fmt::Debug for ContentReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContentReader").field("storage", &self.storage).finish_non_exhaustive()
+    }
+}
+
+impl ContentReader {
+    /// Loads the index and gets ready to read.
+    ///
+    /// # Errors
+    /// [`Error::Index`] when the index blobs cannot be read.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        format: ContentFormat,
+        index_blobs: IndexBlobs,
+        clock: Arc<dyn Clock>,
+        warn: Warn,
+    ) -> Result<Self> {
+        let index = load_index(&index_blobs, &warn)?;
+        let blocks = BlockCache::new();
+        Ok(Self { storage, format, index_blobs, index: RwLock::new(Arc::new(index)), blocks, clock, warn })
+    }
+
+    /// The store underneath.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The parameters of the repository.
+    pub fn format(&self) -> &ContentFormat {
+        &self.format
+    }
+
+    /// The index blobs, to be written to.
+    pub fn index_blobs(&self) -> &IndexBlobs {
+        &self.index_blobs
+    }
+
+    /// The clock of this repository.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Tells the operator.
+    pub fn warn(&self, message: &str) {
+        (self.warn)(message);
+    }
+
+    /// The index as of the last refresh.
+    pub fn index(&self) -> Arc<MergedIndex> {
+        Arc::clone(&self.index.read())
+    }
+
+    /// Reads the index blobs anew.
+    ///
+    /// # Errors
+    /// [`Error::Index`] when they cannot be read.
+    pub fn refresh(&self) -> Result<()> {
+        let fresh = load_index(&self.index_blobs, &self.warn)?;
+        *self.index.write() = Arc::new(fresh);
+        Ok(())
+    }
+
+    /// Adds index files that this process has just written.
+    pub(super) fn add_to_index(&self, written: &[PackIndex]) -> Result<()> {
+        let mut merged = MergedIndex::clone(&self.index());
+        merged
+            .merge_with(written)
+            .map_err(|source| Error::Index { action: "add what was written to the index", source })?;
+        *self.index.write() = Arc::new(merged);
+        Ok(())
+    }
+
+    /// Where a content lies, deleted ones included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn info(&self, id: &ContentId) -> Result<IndexEntry> {
+        self.index.read().lookup(id).ok_or(Error::NotFound { id: *id })
+    }
+
+    /// Ids of the contents with a prefix that are not deleted, in order.
+    pub fn ids_with_prefix(&self, prefix: IdPrefix) -> Vec<ContentId> {
+        self.index().iter_prefix(prefix, false).map(|entry| entry.id()).collect()
+    }
+
+    /// Reads, authenticates and decompresses a content.
+    ///
+    /// A pack that has gone may have been rewritten by maintenance, so the index is then read anew, once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Read`], or a variant saying how the bytes are damaged.
+    pub fn get(&self, id: &ContentId) -> Result<Vec<u8>> {
+        let entry = self.info(id)?;
+        match self.get_entry(&entry) {
+            Err(Error::Read { source, .. }) if source.is_not_found() => {
+                self.refresh()?;
+                self.get_entry(&self.info(id)?)
+            }
+            result => result,
+        }
+    }
+
+    /// Reads a content, and proves that the bytes hash to its name.
+    ///
+    /// # Errors
+    /// Those of [`ContentReader::get`], and [`Error::Misnamed`].
+    pub fn verify(&self, id: &ContentId) -> Result<Vec<u8>> {
+        let data = self.get(id)?;
+        if self.format.crypto.hasher().hash(&data) != *id.hash() {
+            let pack = self.info(id)?.pack;
+            return Err(Error::Misnamed { id: *id, pack });
+        }
+        Ok(data)
+    }
+
+    /// Reads the content that `entry` describes.
+    ///
+    /// # Errors
+    /// [`Error::Read`], or a variant saying how the bytes are damaged.
+    pub fn get_entry(&self, entry: &IndexEntry) -> Result<Vec<u8>> {
+        let range =
+            ByteRange { offset: u64::from(entry.pack_offset), length: u64::from(entry.packed_length) };
+        let stored = if entry.packed_length <= SMALL_CONTENT_BYTES {
+            self.blocks.read(self.storage.as_ref(), &entry.pack, range)
+        } else {
+            self.storage.get(&entry.pack, Some(range))
+        };
+        let stored = stored.map_err(|source| Error::Read {
+            id: entry.id,
+            pack: entry.pack.clone(),
+            offset: entry.pack_offset,
+            length: entry.packed_length,
+            source,
+        })?;
+        self.decode(entry, stored)
+    }
+
+    /// Turns stored bytes into plaintext.
+    ///
+    /// # Errors
+    /// A variant saying how the bytes are damaged.
+    pub fn decode(&self, entry: &IndexEntry, stored: Vec<u8>) -> Result<Vec<u8>> {
+        if entry.encryption_key_id != 0 {
+            return Err(Error::Unreadable {
+                id: entry.id,
+                reason: "it names an encryption key of a later format",
+            });
+        }
+        let plain = self.format.crypto.open_item(entry.id.hash().iv(), stored).map_err(|source| {
+            let (offset, length) = (entry.pack_offset, entry.packed_length);
+            Error::Damaged { id: entry.id, pack: entry.pack.clone(), offset, length, source }
+        })?;
+        // Version 1 records no length: there it is derived from the stored one.
+        let expected = (self.format.index_version >= 2).then_some(entry.original_length);
+        let broken = |source| Error::Decompress {
+            id: entry.id,
+            pack: entry.pack.clone(),
+            offset: entry.pack_offset,
+            expected: entry.original_length,
+            source,
+        };
+        if entry.compression.0 == 0 {
+            return Ok(plain);
+        }
+        let limit = expected.map_or(MAX_PLAINTEXT_BYTES, |length| length as usize);
+        let data = compression::decompress_framed(entry.compression, &plain, limit)
+            .map_err(|source| broken(Some(source)))?;
+        if expected.is_some_and(|length| length as usize != data.len()) {
+            return Err(broken(None));
+        }
+        Ok(data)
+    }
+}
+
+fn load_index(blobs: &IndexBlobs, warn: &Warn) -> Result<MergedIndex> {
+    blobs
+        .open_all(&|message: &str| warn(message))
+        .map_err(|source| Error::Index { action: "read the index of the repository", source })
+}

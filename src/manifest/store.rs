@@ -1,0 +1,178 @@
+//! All manifests of a repository.
+
+use super::batch;
+use super::entry::TYPE_LABEL;
+use super::{Error, Labels, ManifestEntry, ManifestId, Result};
+use crate::base::{Clock, Entropy, Timestamp, gojson};
+use crate::compression;
+use crate::content::{ContentReader, ContentWriter, Scratch};
+use crate::format::{ContentId, IdPrefix};
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+const COMPRESSOR: &str = "zstd-fastest";
+/// How often the set of batches is read again when one vanishes meanwhile.
+const LOAD_ATTEMPTS: usize = 5;
+
+/// The manifests as of the last load, and what this session adds to them.
+#[derive(Debug, Default)]
+pub struct ManifestStore {
+    committed: HashMap<ManifestId, ManifestEntry>,
+    pending: HashMap<ManifestId, ManifestEntry>,
+}
+
+impl ManifestStore {
+    /// Reads every batch and merges them.
+    ///
+    /// # Errors
+    /// [`Error::Read`] or [`Error::BrokenBatch`] for any batch: a repository with a hole in its manifests must not pass
+    /// for one with fewer snapshots.
+    pub fn load(contents: &ContentReader) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            match load_batches(contents) {
+                // Another client compacted between the listing and the reading.
+                Err(Error::Read { source, .. }) if attempt < LOAD_ATTEMPTS && is_gone(&source) => {
+                    contents.refresh().map_err(Error::Write)?;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+                Ok(batches) => return Ok(Self { committed: merge(batches), pending: HashMap::new() }),
+            }
+        }
+    }
+
+    /// The manifest with an id, unless it was deleted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn get(&self, id: &ManifestId) -> Result<&ManifestEntry> {
+        self.pending
+            .get(id)
+            .or_else(|| self.committed.get(id))
+            .filter(|entry| !entry.deleted)
+            .ok_or_else(|| Error::NotFound { id: id.clone() })
+    }
+
+    /// All manifests that carry `labels`, oldest first.
+    pub fn find(&self, labels: &[(&str, &str)]) -> Vec<&ManifestEntry> {
+        let committed = self.committed.values().filter(|entry| !self.pending.contains_key(&entry.id));
+        let mut found: Vec<_> = committed
+            .chain(self.pending.values())
+            .filter(|entry| !entry.deleted && entry.matches(labels))
+            .collect();
+        found.sort_by(|a, b| (a.modified, &a.id).cmp(&(b.modified, &b.id)));
+        found
+    }
+
+    /// Adds a document under a new id.
+    ///
+    /// # Panics
+    /// When the labels have no `type` or the document cannot be JSON, which is a fault of the program.
+    pub fn put<T: Serialize>(
+        &mut self,
+        labels: Labels,
+        document: &T,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> ManifestId {
+        assert!(labels.get(TYPE_LABEL).is_some_and(|kind| !kind.is_empty()), "a manifest has a type");
+        let json = gojson::to_vec(document).expect("documents of manifests are plain data");
+        let text = String::from_utf8(json).expect("JSON is UTF-8");
+        let data = RawValue::from_string(text).expect("the encoder writes JSON");
+        let id = ManifestId::random(entropy);
+        let entry = ManifestEntry {
+            id: id.clone(),
+            labels: Some(labels),
+            modified: clock.now(),
+            deleted: false,
+            data: Some(data.into()),
+        };
+        self.pending.insert(id.clone(), entry);
+        id
+    }
+
+    /// Deletes a manifest; an unknown one is no error. The tombstone is later than what it deletes even when this
+    /// machine's clock is behind.
+    pub fn delete(&mut self, id: &ManifestId, clock: &dyn Clock) {
+        let Ok(entry) = self.get(id) else { return };
+        let modified: Timestamp = clock.now().max(entry.modified.saturating_add_nanos(1));
+        let tombstone = ManifestEntry { id: id.clone(), labels: None, modified, deleted: true, data: None };
+        self.pending.insert(id.clone(), tombstone);
+    }
+
+    /// Deletes every manifest with exactly these labels' values, then adds the document.
+    pub fn replace<T: Serialize>(
+        &mut self,
+        labels: Labels,
+        document: &T,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> ManifestId {
+        let wanted: Vec<_> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let old: Vec<_> = self.find(&wanted).into_iter().map(|entry| entry.id.clone()).collect();
+        for id in &old {
+            self.delete(id, clock);
+        }
+        self.put(labels, document, clock, entropy)
+    }
+
+    /// Whether there is anything to flush.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Writes everything pending as one batch; the content layer's flush makes it visible.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn flush(&mut self, contents: &ContentWriter) -> Result<Option<ContentId>> {
+        if self.pending.is_empty() {
+            return Ok(None);
+        }
+        let mut entries: Vec<_> = self.pending.values().cloned().collect();
+        entries.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut data = batch::encode(&entries);
+        let compressor = compression::by_name(COMPRESSOR);
+        let id = contents
+            .write(&mut data, IdPrefix::MANIFEST, compressor, &mut Scratch::default())
+            .map_err(Error::Write)?;
+        self.committed.extend(self.pending.drain());
+        Ok(Some(id))
+    }
+}
+
+fn is_gone(error: &crate::content::Error) -> bool {
+    use crate::content::Error as Content;
+    match error {
+        Content::NotFound { .. } => true,
+        Content::Read { source, .. } => source.is_not_found(),
+        _ => false,
+    }
+}
+
+fn load_batches(contents: &ContentReader) -> Result<Vec<Vec<ManifestEntry>>> {
+    let ids = contents.ids_with_prefix(IdPrefix::MANIFEST);
+    let load = |id: &ContentId| {
+        let data = contents.get(id).map_err(|source| Error::Read { content: *id, source })?;
+        batch::decode(&data).map_err(|reason| Error::BrokenBatch { content: *id, reason })
+    };
+    ids.par_iter().map(load).collect()
+}
+
+/// The later entry of an id wins; of equal times the first seen stays.
+fn merge(batches: Vec<Vec<ManifestEntry>>) -> HashMap<ManifestId, ManifestEntry> {
+    let mut merged: HashMap<ManifestId, ManifestEntry> = HashMap::new();
+    for entry in batches.into_iter().flatten() {
+        match merged.get(&entry.id) {
+            Some(known) if known.modified >= entry.modified => {}
+            _ => {
+                merged.insert(entry.id.clone(), entry);
+            }
+        }
+    }
+    merged.retain(|_, entry| !entry.deleted);
+    merged
+}
