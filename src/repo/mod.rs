@@ -1,1 +1,18 @@
-//! (being written)
+//! A repository: create it, open it, write to it.
+//!
+//! Ties the storage, the format, contents, objects and manifests together; the layers above see only this.
+
+mod connection_file;
+mod create;
+mod error;
+mod maintenance_owner;
+mod open;
+mod writer;
+
+pub use crate::content::ClientIdentity;
+pub use connection_file::{CachingOptions, ClientOptions, ConnectionFile};
+pub use create::{CreateOptions, create};
+pub use error::{Error, Result};
+pub use maintenance_owner::MaintenanceParameters;
+pub use open::{Environment, Repository};
+pub use writer::{RepositoryWriter, WriteOptions};

@@ -1,0 +1,119 @@
+//! What can go wrong with a repository as a whole.
+
+use crate::base::ErrorClass;
+use crate::{blob, content, crypto, format, manifest, object};
+use std::path::PathBuf;
+
+/// The result of a repository call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed repository call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store holds no repository.
+    #[error("repository not initialized in the provided storage: {store} has no kopia.repository")]
+    NoRepository {
+        /// The store's display name.
+        store: String,
+    },
+    /// Something is in the store already.
+    #[error("found existing data in storage location {store}")]
+    NotEmpty {
+        /// The store's display name.
+        store: String,
+    },
+    /// The configuration blob is there and the format blob is not.
+    #[error(
+        "{store} has a kopia.blobcfg but no kopia.repository: a repository there may have lost its format blob"
+    )]
+    HalfThere {
+        /// The store's display name.
+        store: String,
+    },
+    /// The store failed.
+    #[error("cannot {action}")]
+    Storage {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// What the store said.
+        #[source]
+        source: blob::Error,
+    },
+    /// The format blob cannot be used.
+    #[error("cannot open the repository's format")]
+    Format(#[source] format::Error),
+    /// The repository uses an algorithm that is not known here.
+    #[error("cannot set up the repository's hash and encryption")]
+    Crypto(#[source] crypto::Error),
+    /// The repository names a splitter that is not known here.
+    #[error("the repository cuts objects with {name:?}, which is not a known splitter")]
+    UnknownSplitter {
+        /// The name found.
+        name: String,
+    },
+    /// Contents could not be read or written.
+    #[error(transparent)]
+    Content(#[from] content::Error),
+    /// Objects could not be read or written.
+    #[error(transparent)]
+    Object(#[from] object::Error),
+    /// Manifests could not be read or written.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// The connection file is missing.
+    #[error("repository is not connected: there is no {}", path.display())]
+    NotConnected {
+        /// The connection file.
+        path: PathBuf,
+    },
+    /// The connection file cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    ConnectionFile {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The connection file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The connection file is not one.
+    #[error("{} is not a connection file", path.display())]
+    BrokenConnectionFile {
+        /// The connection file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The connection leads to a Kopia API server.
+    #[error("{} leads to a Kopia server, and only direct connections to storage are supported", path.display())]
+    ServerConnection {
+        /// The connection file.
+        path: PathBuf,
+    },
+    /// The connection forbids changes.
+    #[error("the connection is read-only")]
+    ReadOnly,
+}
+
+impl Error {
+    /// What the failure means for the caller.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoRepository { .. } | Self::NotConnected { .. } => ErrorClass::NoRepository,
+            Self::NotEmpty { .. } => ErrorClass::Exists,
+            Self::HalfThere { .. } | Self::BrokenConnectionFile { .. } => ErrorClass::Corrupt,
+            Self::Storage { source, .. } => source.class(),
+            Self::Format(source) => source.class(),
+            Self::Crypto(source) => source.class(),
+            Self::UnknownSplitter { .. } | Self::ServerConnection { .. } => ErrorClass::Unsupported,
+            Self::Content(source) => source.class(),
+            Self::Object(source) => source.class(),
+            Self::Manifest(source) => source.class(),
+            Self::ConnectionFile { source, .. } => ErrorClass::of_io(source),
+            Self::ReadOnly => ErrorClass::ReadOnly,
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Opening a repository.
+
+use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
+use crate::base::{Clock, Entropy, Secret};
+use crate::blob::{Storage, StorageExt};
+use crate::content::{ContentFormat, ContentReader, Warn};
+use crate::crypto::{self, BlobCrypto, Ecc};
+use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};
+use crate::index::IndexBlobs;
+use crate::manifest::ManifestStore;
+use crate::object::ObjectReader;
+use crate::splitter::{self, Splitter};
+use std::sync::Arc;
+
+/// Splitter of a format blob that names none.
+const UNNAMED_SPLITTER: &str = "FIXED";
+
+/// What a repository needs of the world around it.
+#[derive(Clone)]
+pub struct Environment {
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for names, nonces and keys.
+    pub entropy: Arc<dyn Entropy>,
+    /// Who hears warnings.
+    pub warn: Warn,
+}
+
+/// An open repository.
+pub struct Repository {
+    contents: Arc<ContentReader>,
+    objects: ObjectReader,
+    splitter: Arc<dyn Splitter>,
+    format: RepositoryFormat,
+    unique_id: Vec<u8>,
+    config: BlobConfig,
+    identity: ClientIdentity,
+    environment: Environment,
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repository")
+            .field("contents", &self.contents)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Opens the repository in `storage`.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`]; [`Error::Format`], whose class tells a wrong password from damage and from a format that
+    /// is too new; [`Error::Content`] when the index cannot be read.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        password: &Secret,
+        identity: ClientIdentity,
+        environment: Environment,
+    ) -> Result<Self> {
+        let blob_bytes = read_format_blob(storage.as_ref())?;
+        let blob = FormatBlob::parse(&blob_bytes).map_err(Error::Format)?;
+        let config_bytes = storage
+            .get_optional(&CONFIG_BLOB.into())
+            .map_err(|source| Error::Storage { action: "read kopia.blobcfg", source })?;
+        let key = blob.derive_key(password).map_err(Error::Format)?;
+        let format = decrypt(&blob, config_bytes.as_deref(), &key)?;
+        let config = match &config_bytes {
+            Some(stored) => BlobConfig::open(&key, &blob.unique_id, stored).map_err(Error::Format)?,
+            None => BlobConfig::default(),
+        };
+        for warning in format.check_features().map_err(Error::Format)? {
+            (environment.warn)(&warning);
+        }
+        let client = format!("{}@{}", identity.username, identity.hostname);
+        format.check_upgrade_lock(environment.clock.now(), &client).map_err(Error::Format)?;
+
+        let splitter = find_splitter(&format)?;
+        let content_format = content_format(&format, &blob, &blob_bytes, &key)?;
+        let index_blobs = IndexBlobs::new(
+            Arc::clone(&storage),
+            content_format.crypto.clone(),
+            content_format.epochs.clone(),
+            Arc::clone(&environment.clock),
+            Arc::clone(&environment.entropy),
+        );
+        let (clock, warn) = (Arc::clone(&environment.clock), Arc::clone(&environment.warn));
+        let contents = Arc::new(ContentReader::open(storage, content_format, index_blobs, clock, warn)?);
+        let objects = ObjectReader::new(Arc::clone(&contents));
+        let unique_id = blob.unique_id;
+        Ok(Self { contents, objects, splitter, format, unique_id, config, identity, environment })
+    }
+
+    /// The store underneath.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        self.contents.storage()
+    }
+
+    /// Reads contents.
+    pub fn contents(&self) -> &Arc<ContentReader> {
+        &self.contents
+    }
+
+    /// Reads objects.
+    pub fn objects(&self) -> &ObjectReader {
+        &self.objects
+    }
+
+    /// The splitter of the format blob.
+    pub fn splitter(&self) -> &Arc<dyn Splitter> {
+        &self.splitter
+    }
+
+    /// The format as stored.
+    pub fn format(&self) -> &RepositoryFormat {
+        &self.format
+    }
+
+    /// What names the repository for its whole life.
+    pub fn unique_id(&self) -> &[u8] {
+        &self.unique_id
+    }
+
+    /// Object-lock settings.
+    pub fn config(&self) -> &BlobConfig {
+        &self.config
+    }
+
+    /// Who this client is.
+    pub fn identity(&self) -> &ClientIdentity {
+        &self.identity
+    }
+
+    /// The world around.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Reads all manifests.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`].
+    pub fn load_manifests(&self) -> Result<ManifestStore> {
+        Ok(ManifestStore::load(&self.contents)?)
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`]; [`Error::Manifest`] when the manifests cannot be read.
+    pub fn begin(&self, options: &WriteOptions) -> Result<RepositoryWriter<'_>> {
+        if self.storage().is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        RepositoryWriter::new(self, options)
+    }
+}
+
+fn read_format_blob(storage: &dyn Storage) -> Result<Vec<u8>> {
+    storage
+        .get_optional(&REPOSITORY_BLOB.into())
+        .map_err(|source| Error::Storage { action: "read kopia.repository", source })?
+        .ok_or_else(|| Error::NoRepository { store: storage.display_name() })
+}
+
+fn decrypt(blob: &FormatBlob, config: Option<&[u8]>, key: &Secret) -> Result<RepositoryFormat> {
+    let mut format = blob.decrypt(key).map_err(|error| match error {
+        format::Error::WrongPassword => Error::Format(format::diagnose(blob, config, key)),
+        other => Error::Format(other),
+    })?;
+    format.validate_for_open().map_err(Error::Format)?;
+    Ok(format)
+}
+
+fn find_splitter(format: &RepositoryFormat) -> Result<Arc<dyn Splitter>> {
+    let name = if format.splitter.is_empty() { UNNAMED_SPLITTER } else { &format.splitter };
+    splitter::by_name(name).ok_or_else(|| Error::UnknownSplitter { name: name.to_owned() })
+}
+
+fn content_format(
+    format: &RepositoryFormat,
+    blob: &FormatBlob,
+    blob_bytes: &[u8],
+    key: &Secret,
+) -> Result<ContentFormat> {
+    let hasher = crypto::hasher(&format.hash, format.secret.expose()).map_err(Error::Crypto)?;
+    let encryptor =
+        crypto::encryptor(&format.encryption, format.master_key.expose()).map_err(Error::Crypto)?;
+    let ecc = if format.has_ecc() {
+        Ecc::new(&format.ecc, u32::from(format.ecc_overhead_percent)).map_err(Error::Crypto)?
+    } else {
+        None
+    };
+    let recovery_block = if format.enable_password_change {
+        None
+    } else {
+        Some(format::recovery_block(blob_bytes).map_err(Error::Format)?.into())
+    };
+    Ok(ContentFormat {
+        crypto: BlobCrypto::new(hasher, encryptor, ecc),
+        max_pack_bytes: format.max_pack_size as usize,
+        index_version: format.index_version,
+        format_version: format.version,
+        epochs: format.epoch_parameters.clone(),
+        recovery_block,
+        maintenance_key: format.maintenance_key(key, &blob.unique_id),
+    })
+}
