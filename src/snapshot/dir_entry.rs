@@ -1,0 +1,218 @@
+//! One member of a directory, and the totals of a subtree.
+//!
+//! Source: kopia `snapshot/manifest.go`, `fs/entry.go`. Field order is part of the hashed bytes.
+
+use super::Mode;
+use crate::base::gojson::is_zero;
+use crate::base::{Timestamp, gojson};
+use crate::object::ObjectId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EntryType {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Symlink,
+    /// Something that no reader can restore.
+    #[default]
+    Unknown,
+}
+
+impl EntryType {
+    fn letter(self) -> &'static str {
+        match self {
+            Self::File => "f",
+            Self::Directory => "d",
+            Self::Symlink => "s",
+            Self::Unknown => "",
+        }
+    }
+}
+
+impl Serialize for EntryType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.letter())
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Ok(match text.as_deref() {
+            Some("f") => Self::File,
+            Some("d") => Self::Directory,
+            Some("s") => Self::Symlink,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+/// One member of a directory, the root of a snapshot, or the content of a placeholder file.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct DirEntry {
+    /// Base name; bytes that are no UTF-8 stand as U+FFFD.
+    #[serde(default)]
+    pub name: String,
+    /// The name of a live entry whose bytes are no UTF-8. It decides the order and how the name is written; what is read
+    /// from a repository has none.
+    #[serde(skip)]
+    pub raw_name: Option<Box<[u8]>>,
+    /// What it is.
+    #[serde(rename = "type", default)]
+    pub kind: EntryType,
+    /// Permission bits.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Bytes in a file or in a link's target; 0 in a directory.
+    #[serde(default)]
+    pub size: u64,
+    /// Modification time when the entry was looked at.
+    #[serde(default)]
+    pub mtime: Timestamp,
+    /// Numeric owner.
+    #[serde(default)]
+    pub uid: u32,
+    /// Numeric group.
+    #[serde(default)]
+    pub gid: u32,
+    /// The data, the link's target, or the directory manifest.
+    #[serde(default)]
+    pub obj: ObjectId,
+    /// Totals of a directory, or of a file that is a snapshot's root.
+    #[serde(default)]
+    pub summ: Option<Box<DirSummary>>,
+}
+
+impl DirEntry {
+    /// What directories are ordered by.
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        self.raw_name.as_deref().unwrap_or(self.name.as_bytes())
+    }
+}
+
+/// An entry as it is written: the fields in Kopia's order, zero values left out.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(skip_serializing_if = "StoredName::is_empty")]
+    name: StoredName<'a>,
+    #[serde(rename = "type", skip_serializing_if = "is_zero")]
+    kind: EntryType,
+    #[serde(skip_serializing_if = "is_zero")]
+    mode: Mode,
+    #[serde(skip_serializing_if = "is_zero")]
+    size: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    mtime: Timestamp,
+    #[serde(skip_serializing_if = "is_zero")]
+    uid: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    gid: u32,
+    obj: ObjectId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summ: Option<&'a DirSummary>,
+}
+
+impl Serialize for DirEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let &Self { kind, mode, size, mtime, uid, gid, obj, .. } = self;
+        let (name, summ) = (StoredName(self), self.summ.as_deref());
+        Stored { name, kind, mode, size, mtime, uid, gid, obj, summ }.serialize(serializer)
+    }
+}
+
+/// A name in JSON: a byte that is no UTF-8 is escaped, while a character that is U+FFFD stands for itself.
+struct StoredName<'a>(&'a DirEntry);
+
+impl StoredName<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.name.is_empty()
+    }
+}
+
+impl Serialize for StoredName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.raw_name {
+            None => serializer.serialize_str(&self.0.name),
+            Some(bytes) => gojson::text_of_bytes(bytes).serialize(serializer),
+        }
+    }
+}
+
+/// An entry that could not be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryError {
+    /// Path relative to the snapshot's root, with slashes.
+    pub path: String,
+    /// What happened.
+    pub error: String,
+}
+
+/// Totals of a subtree.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DirSummary {
+    /// Bytes in all files; links do not count.
+    pub size: u64,
+    /// Files.
+    pub files: u64,
+    /// Symbolic links.
+    pub symlinks: u64,
+    /// Directories, this one included.
+    pub dirs: u64,
+    /// Newest modification time of anything inside; of an empty directory its own.
+    #[serde(rename = "maxTime")]
+    pub max_time: Timestamp,
+    /// Why the subtree is not complete.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub incomplete: String,
+    /// Failures that count.
+    #[serde(rename = "numFailed")]
+    pub num_failed: u64,
+    /// Failures that the policy forgives.
+    #[serde(rename = "numIgnoredErrors", skip_serializing_if = "is_zero")]
+    pub num_ignored_errors: u64,
+    /// The failures, by path.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
+    pub errors: Vec<EntryError>,
+}
+
+pub(super) fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl DirSummary {
+    /// Counts one member of the directory.
+    pub fn add(&mut self, entry: &DirEntry) {
+        self.max_time = self.max_time.max(entry.mtime);
+        match entry.kind {
+            EntryType::File => {
+                self.files += 1;
+                self.size += entry.size;
+            }
+            EntryType::Symlink => self.symlinks += 1,
+            EntryType::Directory => {
+                if let Some(child) = &entry.summ {
+                    self.add_subtree(child);
+                }
+            }
+            EntryType::Unknown => {}
+        }
+    }
+
+    fn add_subtree(&mut self, child: &Self) {
+        self.size += child.size;
+        self.files += child.files;
+        self.symlinks += child.symlinks;
+        self.dirs += child.dirs;
+        self.max_time = self.max_time.max(child.max_time);
+        self.num_failed += child.num_failed;
+        self.num_ignored_errors += child.num_ignored_errors;
+        self.errors.extend(child.errors.iter().cloned());
+    }
+}

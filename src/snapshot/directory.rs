@@ -1,0 +1,160 @@
+//! Directory manifests.
+//!
+//! ```text
+//! {"stream":"kopia:directory","entries":[…]|null,"summary":{…}}\n
+//! ```
+//!
+//! Source: kopia `snapshot/snapshotfs/dir_manifest_builder.go`, `dir_reader.go`. The bytes are hashed: two writers that
+//! see the same directory must write the same bytes.
+
+use super::dir_entry::null_is_empty;
+use super::{DirEntry, DirSummary, EntryError, EntryType, Error, Result};
+use crate::base::{Timestamp, gojson};
+use crate::object::{ObjectId, ObjectReader};
+use serde::{Deserialize, Serialize, Serializer};
+
+const STREAM: &str = "kopia:directory";
+/// A broken disk must not make every ancestor's manifest a megabyte long; all failures are counted all the same.
+const MAX_LISTED_ERRORS: usize = 1000;
+
+/// A directory as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DirectoryManifest {
+    stream: String,
+    /// The members, directories first, each group by the bytes of the names.
+    #[serde(serialize_with = "empty_is_null", deserialize_with = "null_is_empty", default)]
+    pub entries: Vec<DirEntry>,
+    /// Totals of the subtree.
+    #[serde(default)]
+    pub summary: Option<DirSummary>,
+}
+
+/// Go writes a slice that was never appended to as `null`.
+fn empty_is_null<S: Serializer>(entries: &[DirEntry], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    if entries.is_empty() { serializer.serialize_none() } else { entries.serialize(serializer) }
+}
+
+impl DirectoryManifest {
+    /// Builds the manifest of a directory from its members in any order and its own failures.
+    pub fn build(
+        mut entries: Vec<DirEntry>,
+        failures: Vec<(EntryError, bool)>,
+        own_mtime: Timestamp,
+        incomplete: &str,
+    ) -> Self {
+        entries.sort_unstable_by(|a, b| {
+            let group = |entry: &DirEntry| entry.kind != EntryType::Directory;
+            (group(a), a.name_bytes()).cmp(&(group(b), b.name_bytes()))
+        });
+        let mut summary = DirSummary::default();
+        for entry in &entries {
+            summary.add(entry);
+        }
+        if entries.is_empty() {
+            summary.max_time = own_mtime;
+        }
+        summary.dirs += 1;
+        for (error, ignored) in failures {
+            *(if ignored { &mut summary.num_ignored_errors } else { &mut summary.num_failed }) += 1;
+            summary.errors.push(error);
+        }
+        summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
+        summary.errors.truncate(MAX_LISTED_ERRORS);
+        incomplete.clone_into(&mut summary.incomplete);
+        Self { stream: STREAM.to_owned(), entries, summary: Some(summary) }
+    }
+
+    /// The bytes to store.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.entries.len() * 200 + 200);
+        gojson::append(self, &mut out).expect("a directory has only texts and numbers");
+        out.push(b'\n');
+        out
+    }
+
+    /// Reads a manifest; what follows the first JSON value is ignored, as Kopia does.
+    fn parse(json: &[u8]) -> std::result::Result<Self, String> {
+        let mut values = serde_json::Deserializer::from_slice(json).into_iter::<Self>();
+        let manifest = values.next().ok_or("it is empty")?.map_err(|error| error.to_string())?;
+        if manifest.stream == STREAM {
+            Ok(manifest)
+        } else {
+            Err(format!("its stream is {:?}", manifest.stream))
+        }
+    }
+}
+
+/// Reads the directory behind `id`.
+///
+/// # Errors
+/// [`Error::Object`] when it cannot be read, [`Error::BrokenDirectory`] when it is no directory.
+pub fn read_directory(objects: &ObjectReader, id: ObjectId) -> Result<DirectoryManifest> {
+    let json = objects.read_all(id)?;
+    DirectoryManifest::parse(&json).map_err(|reason| Error::BrokenDirectory { id, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Mode;
+
+    fn entry(name: &str, kind: EntryType, size: u64, mode: u32, mtime: &str, obj: &str) -> DirEntry {
+        DirEntry {
+            name: name.to_owned(),
+            raw_name: None,
+            kind,
+            mode: Mode::from_posix(mode),
+            size,
+            mtime: mtime.parse().unwrap(),
+            uid: 1000,
+            gid: 1000,
+            obj: obj.parse().unwrap(),
+            summ: None,
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_kopias() {
+        let at = "2024-01-02T03:04:05Z";
+        let empty = DirectoryManifest::build(Vec::new(), Vec::new(), at.parse().unwrap(), "");
+        let empty_json = r#"{"stream":"kopia:directory","entries":null,"summary":{"size":0,"files":0,"symlinks":0,"dirs":1,"maxTime":"2024-01-02T03:04:05Z","numFailed":0}}"#;
+        assert_eq!(empty.to_bytes(), format!("{empty_json}\n").into_bytes());
+
+        let mut sub = entry("sub", EntryType::Directory, 0, 0o755, at, "kabcd");
+        sub.summ = empty.summary.clone().map(Box::new);
+        let file = entry("a&b", EntryType::File, 5, 0o644, "2024-01-02T03:04:06.5Z", "abcd");
+        let link = entry("link", EntryType::Symlink, 3, 0o777, "2024-01-02T03:04:04Z", "abce");
+        let full = DirectoryManifest::build(vec![link, file, sub], Vec::new(), at.parse().unwrap(), "");
+        let json = concat!(
+            r#"{"stream":"kopia:directory","entries":[{"name":"sub","type":"d","mode":"0755","mtime":"2024-01-02T03:04:05Z","uid":1000,"gid":1000,"obj":"kabcd","summ":{"size":0,"files":0,"symlinks":0,"dirs":1,"maxTime":"2024-01-02T03:04:05Z","numFailed":0}},"#,
+            r#"{"name":"a\u0026b","type":"f","mode":"0644","size":5,"mtime":"2024-01-02T03:04:06.5Z","uid":1000,"gid":1000,"obj":"abcd"},"#,
+            r#"{"name":"link","type":"s","mode":"0777","size":3,"mtime":"2024-01-02T03:04:04Z","uid":1000,"gid":1000,"obj":"abce"}],"#,
+            r#""summary":{"size":5,"files":1,"symlinks":1,"dirs":2,"maxTime":"2024-01-02T03:04:06.5Z","numFailed":0}}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(full.to_bytes()).unwrap(), json);
+        assert_eq!(DirectoryManifest::parse(json.as_bytes()).unwrap(), full);
+        assert!(DirectoryManifest::parse(br#"{"stream":"kopia:indirect","entries":[]}"#).is_err());
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_written_and_ordered_by_their_bytes() {
+        let file = |name: &str| entry(name, EntryType::File, 0, 0o644, "2024-01-02T03:04:05Z", "abcd");
+        let latin = DirEntry { raw_name: Some((*b"caf\xe9").into()), ..file("caf\u{fffd}") };
+        let members = vec![file("caf\u{fffd}"), latin, file("caf\u{6f22}")];
+        let built = DirectoryManifest::build(members, Vec::new(), Timestamp::EPOCH, "");
+        let json = String::from_utf8(built.to_bytes()).unwrap();
+        let at = |text: &str| json.find(text).unwrap_or_else(|| panic!("{text} is not in {json}"));
+        let (han, bad_byte, replacement) = (at("caf\u{6f22}"), at(r"caf\ufffd"), at("caf\u{fffd}"));
+        assert!(han < bad_byte && bad_byte < replacement, "{json}");
+    }
+
+    #[test]
+    fn failures_are_counted_and_listed() {
+        let error = |path: &str| EntryError { path: path.to_owned(), error: "permission denied".to_owned() };
+        let failures = vec![(error("b"), true), (error("a/b"), false), (error("c"), true)];
+        let summary = DirectoryManifest::build(Vec::new(), failures, Timestamp::EPOCH, "").summary.unwrap();
+        assert_eq!((summary.num_failed, summary.num_ignored_errors), (1, 2));
+        assert_eq!(summary.errors[0].path, "a/b");
+    }
+}

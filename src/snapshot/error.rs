@@ -1,0 +1,106 @@
+//! What can go wrong with snapshots.
+
+use crate::base::ErrorClass;
+use crate::manifest::ManifestId;
+use crate::object::ObjectId;
+use crate::{content, manifest, object, repo, source};
+use std::path::PathBuf;
+
+/// The result of a snapshot call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed snapshot call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No snapshot has this id or root.
+    #[error("there is no snapshot or object {text:?}")]
+    NotFound {
+        /// What was asked for.
+        text: String,
+    },
+    /// The snapshot has no root: its upload never got that far.
+    #[error("snapshot {id} has no root entry")]
+    NoRoot {
+        /// The snapshot.
+        id: ManifestId,
+    },
+    /// A path does not exist in a snapshot.
+    #[error("{path:?} is not in the snapshot")]
+    NoSuchPath {
+        /// The path inside the snapshot.
+        path: String,
+    },
+    /// Several snapshots share a root but not its attributes.
+    #[error("several snapshots have the root {id} with different attributes; name one by its manifest id")]
+    Ambiguous {
+        /// The root asked for.
+        id: ObjectId,
+    },
+    /// An object is not the directory it should be.
+    #[error("object {id} is not a directory: {reason}")]
+    BrokenDirectory {
+        /// The object.
+        id: ObjectId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A snapshot needs a host, a user and a path.
+    #[error("a snapshot needs a user, a host and a path; {source_text:?} lacks one")]
+    IncompleteSource {
+        /// The source as text.
+        source_text: String,
+    },
+    /// A tag would hide one of the labels that snapshots are found by.
+    #[error("tag {key:?} has the name of a label")]
+    BadTag {
+        /// The offending key.
+        key: String,
+    },
+    /// The root of the source cannot be read.
+    #[error("cannot read the source {}", path.display())]
+    Source {
+        /// The source.
+        path: PathBuf,
+        /// What the walk said.
+        #[source]
+        source: source::Error,
+    },
+    /// The source is neither a directory nor a file.
+    #[error("the source {} is neither a directory nor a file", path.display())]
+    UnsupportedSource {
+        /// The source.
+        path: PathBuf,
+    },
+    /// Objects could not be read or written.
+    #[error(transparent)]
+    Object(#[from] object::Error),
+    /// Contents could not be read or written.
+    #[error(transparent)]
+    Content(#[from] content::Error),
+    /// Manifests could not be read or written.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] repo::Error),
+}
+
+impl Error {
+    /// What the failure means for the caller.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotFound { .. } | Self::NoSuchPath { .. } => ErrorClass::NotFound,
+            Self::NoRoot { .. } | Self::BrokenDirectory { .. } => ErrorClass::Corrupt,
+            Self::Ambiguous { .. }
+            | Self::IncompleteSource { .. }
+            | Self::BadTag { .. }
+            | Self::UnsupportedSource { .. } => ErrorClass::Invalid,
+            Self::Source { source, .. } => source.class(),
+            Self::Object(source) => source.class(),
+            Self::Content(source) => source.class(),
+            Self::Manifest(source) => source.class(),
+            Self::Repository(source) => source.class(),
+        }
+    }
+}

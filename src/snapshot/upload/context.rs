@@ -1,0 +1,147 @@
+//! What all workers of an upload share.
+
+use super::UploadOptions;
+use super::counts::{self, Counts};
+use super::node::Node;
+use super::queue::TaskQueue;
+use crate::base::{Counter, Monitor};
+use crate::compression::{self, Compressor};
+use crate::format::IdPrefix;
+use crate::object::{ObjectOptions, ObjectWriter};
+use crate::policy::{Policy, PolicyTree, compressor_for};
+use crate::repo::{Repository, RepositoryWriter};
+use crate::snapshot::{EntryError, Error};
+use crate::splitter::{self, Splitter};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Why a snapshot is not complete when somebody asked the upload to stop.
+pub(super) const CANCELED: &str = "canceled";
+
+/// How a file is to be cut and compressed.
+#[derive(Debug, Clone)]
+pub(super) struct FilePlan {
+    pub(super) splitter: Arc<dyn Splitter>,
+    pub(super) options: ObjectOptions,
+    /// Files above this are cut in parts of this length, as Kopia does; 0 for never.
+    pub(super) part_bytes: u64,
+}
+
+pub(super) struct Context<'a> {
+    pub(super) writer: &'a RepositoryWriter<'a>,
+    pub(super) policies: &'a PolicyTree,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) options: &'a UploadOptions,
+    pub(super) counts: Counts,
+    pub(super) queue: TaskQueue,
+    fatal: Mutex<Option<Error>>,
+    stopped: AtomicBool,
+    fail_fast_hit: AtomicBool,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        writer: &'a RepositoryWriter<'a>,
+        policies: &'a PolicyTree,
+        monitor: &'a dyn Monitor,
+        options: &'a UploadOptions,
+    ) -> Self {
+        Self {
+            writer,
+            policies,
+            monitor,
+            options,
+            counts: Counts::default(),
+            queue: TaskQueue::new(writer.options().memory.chunk_bytes() as usize),
+            fatal: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+            fail_fast_hit: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn repository(&self) -> &'a Repository {
+        self.writer.repository()
+    }
+
+    pub(super) fn objects(&self) -> &'a ObjectWriter {
+        self.writer.objects()
+    }
+
+    /// Workers to start.
+    pub(super) fn workers(&self) -> usize {
+        let policy =
+            self.policies.policy().upload.max_parallel_file_reads.and_then(|n| usize::try_from(n).ok());
+        match (self.options.parallel, policy) {
+            (0, Some(n)) if n > 0 => n,
+            (0, _) => self.writer.options().threads.max(1),
+            (n, _) => n,
+        }
+    }
+
+    /// Gives up: the repository cannot be written to.
+    pub(super) fn fail(&self, error: impl Into<Error>) {
+        self.fatal.lock().get_or_insert(error.into());
+        self.stopped.store(true, Ordering::Release);
+        self.queue.stop();
+    }
+
+    pub(super) fn take_fatal(&self) -> Option<Error> {
+        self.fatal.lock().take()
+    }
+
+    /// Whether the workers must drop everything.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether no new entries are to be taken up.
+    pub(super) fn is_canceled(&self) -> bool {
+        self.options.cancel.load(Ordering::Relaxed) || self.fail_fast_hit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn incomplete_reason(&self) -> &'static str {
+        if self.is_canceled() { CANCELED } else { "" }
+    }
+
+    /// Records that the entry at `path` is not in the snapshot.
+    pub(super) fn entry_failed(&self, node: &Node, path: &str, message: String, ignored: bool) {
+        self.monitor.source_error(path, &message, ignored);
+        let (counter, total) = if ignored {
+            (Counter::IgnoredErrors, &self.counts.ignored_error_count)
+        } else {
+            (Counter::FatalErrors, &self.counts.error_count)
+        };
+        self.monitor.add(counter, 1);
+        counts::add(total, 1);
+        if !ignored && self.options.fail_fast {
+            self.fail_fast_hit.store(true, Ordering::Relaxed);
+        }
+        node.arrivals.add_failure(EntryError { path: path.to_owned(), error: message }, ignored);
+    }
+
+    /// How the file `name` below `policies` is to be written.
+    pub(super) fn plan(&self, policy: &Policy, name: &str, size: u64) -> FilePlan {
+        let own = self.objects().splitter();
+        let splitter = match policy.splitter.algorithm.as_str() {
+            "" => Arc::clone(own),
+            name => splitter::by_name(name).unwrap_or_else(|| Arc::clone(own)),
+        };
+        let threshold = policy.upload.parallel_upload_above_size.unwrap_or(0);
+        let options = ObjectOptions {
+            prefix: IdPrefix::NONE,
+            compressor: compressor(compressor_for(&policy.compression, name, size)),
+            metadata_compressor: metadata_compressor(policy),
+        };
+        FilePlan { splitter, options, part_bytes: u64::try_from(threshold).unwrap_or(0) }
+    }
+}
+
+/// An unknown or empty name means no compression, as in Kopia.
+fn compressor(name: &str) -> Option<&'static dyn Compressor> {
+    compression::by_name(name)
+}
+
+pub(super) fn metadata_compressor(policy: &Policy) -> Option<&'static dyn Compressor> {
+    compressor(policy.metadata_compression.compressor())
+}

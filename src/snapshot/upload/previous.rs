@@ -1,0 +1,85 @@
+//! Looking up what an earlier snapshot holds of the same place.
+
+use super::context::Context;
+use crate::base::Entropy;
+use crate::object::ObjectId;
+use crate::snapshot::{DirEntry, EntryType, Mode, read_directory};
+use crate::source::{Entry, EntryKind};
+use std::sync::Arc;
+
+/// A directory of an earlier snapshot, in Kopia's stored order or any other.
+#[derive(Debug)]
+pub(super) struct PreviousDirectory {
+    /// Sorted by name; names are unique but for those mangled from bytes that are no UTF-8, which never match.
+    entries: Vec<DirEntry>,
+}
+
+/// The directories of earlier snapshots that a directory is compared with, the most trusted first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Previous(Vec<Arc<PreviousDirectory>>);
+
+impl Previous {
+    /// Loads the directories behind `ids`, each once. One that cannot be read saves nothing and harms nothing: the files
+    /// are read instead.
+    pub(super) fn load(context: &Context<'_>, ids: impl Iterator<Item = ObjectId>) -> Self {
+        let mut seen: Vec<ObjectId> = Vec::new();
+        let mut loaded = Vec::new();
+        for id in ids.filter(ObjectId::is_directory) {
+            if seen.contains(&id) {
+                continue;
+            }
+            seen.push(id);
+            match read_directory(context.repository().objects(), id) {
+                Ok(manifest) => {
+                    let mut entries = manifest.entries;
+                    entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+                    loaded.push(Arc::new(PreviousDirectory { entries }));
+                }
+                Err(error) => context.monitor.warn(&format!(
+                    "a directory of the previous snapshot cannot be read, its files are read again: {error}"
+                )),
+            }
+        }
+        Self(loaded)
+    }
+
+    /// The objects of a child directory in the earlier snapshots.
+    pub(super) fn child_directories<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ObjectId> + 'a {
+        self.0.iter().filter_map(move |directory| {
+            directory.find(name).filter(|entry| entry.kind == EntryType::Directory).map(|entry| entry.obj)
+        })
+    }
+
+    /// The earlier entry that proves that `entry` need not be read: same name, kind, times, size, mode and owner.
+    ///
+    /// Source: kopia `snapshot/upload/upload.go` `metadataEquals`.
+    pub(super) fn find_unchanged(&self, entry: &Entry, name: &str) -> Option<&DirEntry> {
+        self.0.iter().find_map(|directory| directory.find(name).filter(|known| is_unchanged(known, entry)))
+    }
+}
+
+impl PreviousDirectory {
+    fn find(&self, name: &str) -> Option<&DirEntry> {
+        let at = self.entries.binary_search_by(|entry| entry.name.as_bytes().cmp(name.as_bytes())).ok()?;
+        self.entries.get(at)
+    }
+}
+
+fn is_unchanged(known: &DirEntry, entry: &Entry) -> bool {
+    let kind = match entry.kind {
+        EntryKind::File => EntryType::File,
+        EntryKind::Symlink => EntryType::Symlink,
+        EntryKind::Directory | EntryKind::Other => return false,
+    };
+    known.kind == kind
+        && known.mtime == entry.mtime
+        && known.size == entry.size
+        && known.mode == Mode::from_posix(entry.permissions)
+        && (known.uid, known.gid) == (entry.uid, entry.gid)
+        && !known.obj.is_none()
+}
+
+/// Whether chance says that an unchanged file is read all the same.
+pub(super) fn is_forced(percent: f64, entropy: &dyn Entropy) -> bool {
+    percent > 0.0 && f64::from(u32::from_le_bytes(entropy.bytes())) / f64::from(u32::MAX) * 100.0 < percent
+}
