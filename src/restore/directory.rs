@@ -1,0 +1,230 @@
+//! Directories: read what is stored, open or create what is there, hand out the members.
+
+use super::attributes::Attributes;
+use super::file::describe;
+use super::node::{Node, Place};
+use super::queue::{FileBatch, Pending};
+use super::run::Run;
+use super::target::{TargetDirectory, is_plain_name};
+use super::{Error, Result};
+use crate::base::Counter;
+use crate::snapshot::{DirEntry, EntryType, read_directory};
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How often something that changes under our hands is tried again.
+const ATTEMPTS: usize = 8;
+
+/// File systems whose write errors show when a file is closed: flushing it before costs nothing more there.
+const NETWORK_FILE_SYSTEMS: [i64; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
+
+/// Queues the root directory. Nothing is made or deleted before its manifest is read.
+pub(super) fn start(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -> Result<()> {
+    let entries = read_entries(run, entry, || target.to_owned())?;
+    let (directory, fresh) = open_target(target)?;
+    run.flush |= is_network(&directory);
+    if !fresh {
+        check_overwrite(run, &directory, || target.to_owned())?;
+    }
+    let attributes = Attributes::of(entry);
+    let node = Node::root(directory.clone(), target, Some(attributes), fresh, &run.open_count);
+    if let Some(summary) = &entry.summ {
+        run.monitor.add(Counter::ExpectedFiles, summary.files);
+        run.monitor.add(Counter::ExpectedBytes, summary.size);
+        run.totals_known = true;
+    }
+    dispatch(run, &node, directory, entries);
+    Ok(())
+}
+
+/// Queues a file or link as the only member of the directory it belongs into.
+pub(super) fn start_single(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -> Result<()> {
+    let failed = |operation, source| Error::File { operation, path: target.to_owned(), source };
+    let name = target.file_name().ok_or_else(|| failed("create", Errno::ISDIR.into()))?;
+    let name = name.to_str().ok_or_else(|| failed("create", Errno::ILSEQ.into()))?;
+    let parent = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let (directory, fresh) = open_target(parent)?;
+    run.flush |= is_network(&directory);
+    let node = Node::root(directory.clone(), parent, None, fresh, &run.open_count);
+    run.monitor.add(Counter::ExpectedFiles, 1);
+    run.monitor.add(Counter::ExpectedBytes, entry.size);
+    let entry = DirEntry { name: name.to_owned(), summ: None, ..entry.clone() };
+    node.expect(1);
+    run.queue.push_members(FileBatch { node, directory, entries: vec![entry] }, std::iter::empty());
+    Ok(())
+}
+
+impl Run<'_> {
+    /// Makes a directory and queues its members.
+    pub(super) fn restore_directory(&self, pending: &Pending) {
+        let result = self.check_canceled().and_then(|()| self.enter(pending));
+        if let Err(error) = result {
+            self.fail(error);
+            self.complete(Arc::clone(&pending.parent), 1);
+        }
+    }
+
+    fn enter(&self, pending: &Pending) -> Result<()> {
+        let (parent, entry) = (&pending.parent, &pending.entry);
+        let place = Place { node: parent, name: &entry.name };
+        if parent.is_too_deep() {
+            return Err(Error::TooDeep { path: place.path() });
+        }
+        let entries = read_entries(self, entry, || place.path())?;
+        let above = parent.directory().map_err(place.failed("open the directory of"))?;
+        let (directory, fresh) = self.open_or_create(&place, &above)?;
+        let attributes = Attributes::of(entry);
+        let node = Node::child(parent, &entry.name, &directory, attributes, fresh, &self.open_count);
+        dispatch(self, &node, directory, entries);
+        Ok(())
+    }
+
+    /// Opens a sub-directory, or makes it; tells whether it was made.
+    fn open_or_create(&self, place: &Place<'_>, above: &TargetDirectory) -> Result<(TargetDirectory, bool)> {
+        for _ in 0..ATTEMPTS {
+            let fresh = match above.create_directory(place.name) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(errno) => return Err(place.failed("create")(errno)),
+            };
+            match above.open_directory(place.name) {
+                Ok(directory) => {
+                    if !fresh {
+                        check_overwrite(self, &directory, || place.path())?;
+                    }
+                    return Ok((directory, fresh));
+                }
+                Err(Errno::LOOP | Errno::NOTDIR | Errno::NOENT) => self.clear_way(place, above)?,
+                Err(errno) => return Err(place.failed("open")(errno)),
+            }
+        }
+        Err(place.failed("open")(Errno::AGAIN))
+    }
+
+    /// Removes a link where a directory belongs, if that is allowed. Anything else stays and is an error.
+    fn clear_way(&self, place: &Place<'_>, above: &TargetDirectory) -> Result<()> {
+        let Some(stat) = above.stat(place.name).map_err(place.failed("look at"))? else { return Ok(()) };
+        match FileType::from_raw_mode(stat.st_mode) {
+            // It was something else a moment ago.
+            FileType::Directory => Ok(()),
+            FileType::Symlink if self.options.overwrite_symlinks => match above.unlink(place.name) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR | Errno::PERM) => Ok(()),
+                Err(errno) => Err(place.failed("replace")(errno)),
+            },
+            _ => Err(Error::InTheWay { path: place.path(), found: describe(&stat) }),
+        }
+    }
+}
+
+/// Reads a directory manifest and leaves out what cannot be restored from it.
+fn read_entries(run: &Run<'_>, entry: &DirEntry, path: impl Fn() -> PathBuf) -> Result<Vec<DirEntry>> {
+    run.monitor.current(&path().to_string_lossy());
+    let manifest = read_directory(run.repository.objects(), entry.obj)
+        .map_err(|source| Error::Directory { path: path(), source: Box::new(source) })?;
+    let mut entries = manifest.entries;
+    // All names are looked at before the first of them is used.
+    let bad = |entry: &DirEntry| !is_plain_name(&entry.name);
+    while let Some(at) = entries.iter().position(bad) {
+        let error = Error::BadName { path: path(), name: entries.remove(at).name };
+        if !run.options.ignore_errors {
+            return Err(error);
+        }
+        run.fail(error);
+    }
+    drop_doubles(run, &mut entries, path);
+    Ok(entries)
+}
+
+/// Of several members with one name the last counts, as in Kopia.
+fn drop_doubles(run: &Run<'_>, entries: &mut Vec<DirEntry>, path: impl Fn() -> PathBuf) {
+    let last: HashMap<&str, usize> =
+        entries.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at)).collect();
+    if last.len() == entries.len() {
+        return;
+    }
+    let kept: Vec<bool> =
+        entries.iter().enumerate().map(|(at, entry)| last.get(entry.name.as_str()) == Some(&at)).collect();
+    let mut kept = kept.into_iter();
+    entries.retain(|entry| {
+        let keep = kept.next().unwrap_or(true);
+        if !keep {
+            let path = path().join(&entry.name);
+            run.monitor.warn(&format!("{} is stored more than once: the last is restored", path.display()));
+        }
+        keep
+    });
+}
+
+/// Queues the members of a directory that is open.
+fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, entries: Vec<DirEntry>) {
+    if run.options.delete_extra && !node.is_fresh() {
+        run.delete_extra(node, &directory, &entries);
+    }
+    let (directories, files): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.kind == EntryType::Directory);
+    if !run.totals_known {
+        run.monitor.add(Counter::ExpectedFiles, files.len() as u64);
+        run.monitor.add(Counter::ExpectedBytes, files.iter().map(|entry| entry.size).sum());
+    }
+    // One more than there are members: a directory without any is complete, too.
+    node.expect(directories.len() + files.len() + 1);
+    // Totals are of no use below and may be long.
+    let directories = directories.into_iter().map(|entry| DirEntry { summ: None, ..entry });
+    let batch = FileBatch { node: Arc::clone(node), directory, entries: files };
+    run.queue.push_members(batch, directories);
+    run.complete(Arc::clone(node), 1);
+}
+
+/// Opens the target, following links, or makes it and all above; tells whether it was made.
+fn open_target(path: &Path) -> Result<(TargetDirectory, bool)> {
+    let failed = |operation, source| Error::File { operation, path: path.to_owned(), source };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(Mode::RWXU.bits());
+    let created = builder.create(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty()).ok_or(error)?;
+            builder.recursive(true).create(above)?;
+            builder.recursive(false).create(path)
+        }
+        _ => Err(error),
+    });
+    let fresh = match created {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(failed("create", error)),
+    };
+    match TargetDirectory::open_root(path) {
+        Ok(directory) => Ok((directory, fresh)),
+        Err(Errno::NOTDIR) => Err(Error::InTheWay { path: path.to_owned(), found: "no directory" }),
+        Err(errno) => Err(failed("open", errno.into())),
+    }
+}
+
+fn check_overwrite(run: &Run<'_>, directory: &TargetDirectory, path: impl Fn() -> PathBuf) -> Result<()> {
+    if run.options.overwrite_directories {
+        return Ok(());
+    }
+    match directory.is_empty() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::NotEmpty { path: path() }),
+        Err(errno) => Err(Error::File { operation: "list", path: path(), source: errno.into() }),
+    }
+}
+
+fn is_network(directory: &TargetDirectory) -> bool {
+    rustix::fs::fstatfs(directory.fd())
+        .is_ok_and(|stat| NETWORK_FILE_SYSTEMS.contains(&(widen(stat.f_type) & 0xffff_ffff)))
+}
+
+/// The width of file-system types differs between processors.
+fn widen(kind: impl Into<i64>) -> i64 {
+    kind.into()
+}

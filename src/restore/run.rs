@@ -1,0 +1,180 @@
+//! What all workers of one restore share.
+
+use super::attributes::{Subject, Wanted};
+use super::new_file::TemporaryNames;
+use super::node::{Node, OpenCount, Place};
+use super::queue::{FileBatch, Queue, Task};
+use super::{Error, RestoreOptions, RestoreStats, Result};
+use crate::base::{Counter, Entropy, ErrorClass, Monitor};
+use crate::repo::Repository;
+use crate::snapshot::EntryType;
+use parking_lot::Mutex;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// One restore.
+pub(super) struct Run<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a RestoreOptions,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) queue: Queue,
+    pub(super) temporary_names: TemporaryNames,
+    pub(super) open_count: Arc<OpenCount>,
+    /// Whether files are flushed before they are closed.
+    pub(super) flush: bool,
+    /// Whether the monitor has been told how much there is.
+    pub(super) totals_known: bool,
+    stats: Mutex<RestoreStats>,
+    error: Mutex<Option<Error>>,
+}
+
+/// Sends everybody home when a worker panics, who would wait for its work forever.
+struct StopOnPanic<'a>(&'a Queue);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.finish();
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        options: &'a RestoreOptions,
+        monitor: &'a dyn Monitor,
+    ) -> Self {
+        let random = <dyn Entropy>::bytes::<8>(repository.environment().entropy.as_ref());
+        Self {
+            repository,
+            options,
+            monitor,
+            queue: Queue::default(),
+            temporary_names: TemporaryNames::new(random),
+            open_count: Arc::default(),
+            flush: options.flush_files,
+            totals_known: false,
+            stats: Mutex::default(),
+            error: Mutex::default(),
+        }
+    }
+
+    /// Runs the queue dry on all workers, this thread being one of them.
+    pub(super) fn work(self) -> Result<RestoreStats> {
+        std::thread::scope(|scope| {
+            for number in 1..self.options.workers() {
+                let name = format!("restore-{number}");
+                let spawned =
+                    std::thread::Builder::new().name(name).spawn_scoped(scope, || self.work_alone());
+                if spawned.is_err() {
+                    // Fewer workers are slower, and this one is enough.
+                    break;
+                }
+            }
+            self.work_alone();
+        });
+        match self.error.into_inner() {
+            Some(error) => Err(error),
+            None => Ok(self.stats.into_inner()),
+        }
+    }
+
+    fn work_alone(&self) {
+        let _guard = StopOnPanic(&self.queue);
+        while let Some(task) = self.queue.next() {
+            match task {
+                Task::Part(big, part) => self.restore_part(big, part),
+                Task::Files(batch) => self.restore_batch(batch),
+                Task::Directory(pending) => self.restore_directory(&pending),
+            }
+        }
+    }
+
+    fn restore_batch(&self, batch: FileBatch) {
+        let FileBatch { node, directory, entries } = batch;
+        let mut done = 0;
+        for entry in entries {
+            let place = Place { node: &node, name: &entry.name };
+            let result = self.check_canceled().and_then(|()| match entry.kind {
+                EntryType::Symlink => self.restore_symlink(&place, &directory, &entry).map(|()| false),
+                EntryType::File if entry.obj.list().is_some() => {
+                    self.start_big_file(&node, &directory, entry.clone())
+                }
+                EntryType::File => self.restore_file(&place, &directory, &entry).map(|()| false),
+                EntryType::Directory | EntryType::Unknown => Err(Error::UnknownType { path: place.path() }),
+            });
+            match result {
+                // Its last part will complete it.
+                Ok(true) => {}
+                Ok(false) => done += 1,
+                Err(error) => {
+                    done += 1;
+                    self.fail(error);
+                    if self.queue.is_finished() {
+                        return;
+                    }
+                }
+            }
+        }
+        drop(directory);
+        self.complete(node, done);
+    }
+
+    /// Members of a directory are done; if they are the last, so is the directory, and so on upwards.
+    pub(super) fn complete(&self, mut node: Arc<Node>, mut members: usize) {
+        while members > 0 && node.complete(members) {
+            if self.queue.is_finished() {
+                return;
+            }
+            if let Err(error) = self.finish_directory(&node) {
+                self.fail(error);
+            }
+            let Some(parent) = node.parent().cloned() else { return self.queue.finish() };
+            (node, members) = (parent, 1);
+        }
+    }
+
+    fn finish_directory(&self, node: &Node) -> Result<()> {
+        let Some(attributes) = node.attributes() else { return Ok(()) };
+        let failed = |operation| {
+            move |errno: rustix::io::Errno| Error::File { operation, path: node.path(), source: errno.into() }
+        };
+        let directory = node.directory().map_err(failed("open"))?;
+        let stat = rustix::fs::fstat(directory.fd()).map_err(failed("look at"))?;
+        let (owner, path) = ((stat.st_uid, stat.st_gid), || node.path());
+        let subject = Subject { fd: directory.fd().as_fd(), is_directory: true, owner, path: &path };
+        self.set_attributes(&subject, &Wanted::new(attributes, self.options))?;
+        if self.options.flush_files {
+            rustix::fs::fsync(directory.fd()).map_err(failed("flush"))?;
+        }
+        self.count(|stats| stats.directories += 1);
+        self.monitor.add(Counter::Directories, 1);
+        Ok(())
+    }
+
+    /// A single entry failed: forgiven and counted, or the end of the restore.
+    pub(super) fn fail(&self, error: Error) {
+        // After a full disk everything else would fail, too.
+        let is_last = matches!(error.class(), ErrorClass::Canceled | ErrorClass::Full);
+        if self.options.ignore_errors && !is_last {
+            self.count(|stats| stats.ignored_errors += 1);
+            self.monitor.add(Counter::IgnoredErrors, 1);
+            self.monitor.warn(&error.chain());
+            return;
+        }
+        self.error.lock().get_or_insert(error);
+        self.queue.finish();
+    }
+
+    /// # Errors
+    /// [`Error::Canceled`] if somebody asked to stop.
+    pub(super) fn check_canceled(&self) -> Result<()> {
+        if self.options.cancel.load(Ordering::Relaxed) { Err(Error::Canceled) } else { Ok(()) }
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut RestoreStats)) {
+        change(&mut self.stats.lock());
+    }
+}

@@ -1,0 +1,138 @@
+//! Symbolic links.
+
+use super::attributes::{Attributes, Wanted};
+use super::file::{Plan, describe};
+use super::node::Place;
+use super::run::Run;
+use super::target::TargetDirectory;
+use super::{Error, Result};
+use crate::snapshot::DirEntry;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// No system lets a link's target be longer.
+const TARGET_BYTES_MAX: u64 = 4095;
+
+impl Run<'_> {
+    /// Restores a link.
+    pub(super) fn restore_symlink(
+        &self,
+        place: &Place<'_>,
+        directory: &TargetDirectory,
+        entry: &DirEntry,
+    ) -> Result<()> {
+        let mut plan =
+            if place.node.is_fresh() { Plan::Write(None) } else { self.plan_link(place, directory)? };
+        if matches!(plan, Plan::Skip) {
+            self.count_skipped(0);
+            return Ok(());
+        }
+        let target = self.read_link_target(place, entry)?;
+        loop {
+            match plan {
+                Plan::Skip => {
+                    self.count_skipped(0);
+                    return Ok(());
+                }
+                Plan::Write(Some(_)) => {
+                    self.replace_link(place, directory, entry, &target)?;
+                    break;
+                }
+                Plan::Write(None) => match directory.create_link(place.name, &target) {
+                    Ok(()) => {
+                        self.finish_link(place, directory, place.name, entry)?;
+                        break;
+                    }
+                    Err(Errno::EXIST) => plan = self.plan_link(place, directory)?,
+                    Err(errno) => return Err(place.failed("create")(errno)),
+                },
+            }
+        }
+        self.count(|stats| stats.symlinks += 1);
+        Ok(())
+    }
+
+    fn plan_link(&self, place: &Place<'_>, directory: &TargetDirectory) -> Result<Plan> {
+        let Some(stat) = directory.stat(place.name).map_err(place.failed("look at"))? else {
+            return Ok(Plan::Write(None));
+        };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            if self.options.skip_existing {
+                return Ok(Plan::Skip);
+            }
+            if self.options.overwrite_symlinks {
+                return Ok(Plan::Write(Some(stat)));
+            }
+        }
+        Err(Error::InTheWay { path: place.path(), found: describe(&stat) })
+    }
+
+    fn read_link_target(&self, place: &Place<'_>, entry: &DirEntry) -> Result<Vec<u8>> {
+        let objects = self.repository.objects();
+        let unreadable = |source| Error::Data { path: place.path(), source: Box::new(source) };
+        let listed = objects.segments(entry.obj).map_err(unreadable)?;
+        let length = listed.and_then(|parts| parts.last().map(|last| last.start.saturating_add(last.length)));
+        if let Some(length) = length.filter(|&length| length > TARGET_BYTES_MAX) {
+            return Err(Error::LongLink { path: place.path(), length });
+        }
+        let target = objects.read_all(entry.obj).map_err(unreadable)?;
+        match target.len() as u64 {
+            length if length > TARGET_BYTES_MAX => Err(Error::LongLink { path: place.path(), length }),
+            _ => Ok(target),
+        }
+    }
+
+    fn replace_link(
+        &self,
+        place: &Place<'_>,
+        directory: &TargetDirectory,
+        entry: &DirEntry,
+        target: &[u8],
+    ) -> Result<()> {
+        let ((), temporary) = self
+            .temporary_names
+            .create(|name| directory.create_link(name, target))
+            .map_err(place.failed("create a temporary link for"))?;
+        let finished = self
+            .finish_link(place, directory, &temporary, entry)
+            .and_then(|()| directory.rename(&temporary, place.name).map_err(place.failed("name")));
+        if finished.is_err() {
+            // The failure that led here is the one that matters.
+            directory.unlink(temporary.as_str()).ok();
+        }
+        finished
+    }
+
+    /// Sets the attributes of the link that is called `name` for now.
+    fn finish_link(
+        &self,
+        place: &Place<'_>,
+        directory: &TargetDirectory,
+        name: &str,
+        entry: &DirEntry,
+    ) -> Result<()> {
+        let wanted = Wanted::new(&Attributes::of(entry), self.options);
+        let other_owner = wanted.owner.is_some() && wanted.owner != place.node.owner_of_new().get().copied();
+        let link = if other_owner { open_foreign_link(place, directory, name, &wanted)? } else { None };
+        let link = link.as_ref().map(AsFd::as_fd);
+        self.set_link_attributes(directory.fd(), name, link, &wanted, &|| place.path())
+    }
+}
+
+/// Opens a link whose owner has to be changed. That the handle is a link is proven, so that nothing put in its place
+/// is given away.
+fn open_foreign_link(
+    place: &Place<'_>,
+    directory: &TargetDirectory,
+    name: &str,
+    wanted: &Wanted,
+) -> Result<Option<OwnedFd>> {
+    let link = directory.open_link(name).map_err(place.failed("open"))?;
+    let stat = rustix::fs::fstat(&link).map_err(place.failed("look at"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        return Err(Error::InTheWay { path: place.path(), found: describe(&stat) });
+    }
+    let owner = place.node.owner_of_new().get_or_init(|| (stat.st_uid, stat.st_gid));
+    Ok((wanted.owner != Some(*owner)).then_some(link))
+}
