@@ -10,7 +10,7 @@
 //! |---|---|
 //! | L0 | [`base`] |
 //! | L1 | [`blob`], [`splitter`], [`compression`], [`crypto`], [`source`] |
-//! | L2 | [`format`] |
+//! | L2 | [`mod@format`] |
 //! | L3 | [`index`] |
 //! | L4 | [`content`] |
 //! | L5 | [`object`], [`manifest`] |

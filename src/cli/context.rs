@@ -1,0 +1,249 @@
+//! What every command gets: the resolved global flags, the world around, the streams, the repository.
+
+use super::Result;
+use super::environment::Environment;
+use super::exit::{Explain, Failure, Status};
+use super::globals::Globals;
+use super::output::{LogLine, Output, Talk};
+use super::times::Zone;
+use super::units::Sizes;
+use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
+use packhorse::blob::{self, OpenMode, ReadOnly, Storage};
+use packhorse::content::ClientIdentity;
+use packhorse::repo::{self, ConnectionFile, Repository, WriteOptions};
+use parking_lot::{Mutex, MutexGuard};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Name of the connection file when none is given.
+const DEFAULT_CONFIG: &str = "repository.config";
+
+/// What a command needs beside its own flags.
+pub(crate) struct Context {
+    globals: Globals,
+    environment: Environment,
+    zone: Zone,
+    stdout: Mutex<Output>,
+    talk: Arc<Talk>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    cancel: OnceLock<Arc<AtomicBool>>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Context {
+    /// Resolves the global flags and prepares the process: log, open files.
+    pub(crate) fn new(globals: Globals, environment: Environment) -> Result<Self> {
+        let level = level(&globals.log_level);
+        let talk = Arc::new(Talk::new(level));
+        start_log(level, &talk);
+        raise_open_files();
+        Ok(Self {
+            zone: Zone::parse(&globals.timezone)?,
+            globals,
+            environment,
+            stdout: Mutex::new(Output::stdout()),
+            talk,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            cancel: OnceLock::new(),
+            signal: Arc::new(AtomicUsize::new(0)),
+        })
+    }
+
+    /// The global flags.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The world around the process.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Results go here.
+    pub(crate) fn stdout(&self) -> MutexGuard<'_, Output> {
+        self.stdout.lock()
+    }
+
+    /// Everything else goes here.
+    pub(crate) fn talk(&self) -> &Arc<Talk> {
+        &self.talk
+    }
+
+    /// The zone for printed times.
+    pub(crate) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// How sizes are printed.
+    pub(crate) fn sizes(&self) -> Sizes {
+        Sizes { base_2: self.environment.sizes_in_base_2 }
+    }
+
+    /// Wall-clock time.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Randomness.
+    pub(crate) fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
+    /// Whether progress is to be shown: as the flag says, else if stderr is a terminal.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.globals.progress.unwrap_or_else(|| rustix::termios::isatty(std::io::stderr()))
+    }
+
+    /// Turns SIGINT and SIGTERM into a flag; the second signal ends the process at once. Commands that do not ask for the
+    /// flag are ended by the first.
+    pub(crate) fn cancel(&self) -> Result<Arc<AtomicBool>> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        if let Some(flag) = self.cancel.get() {
+            return Ok(Arc::clone(flag));
+        }
+        let flag = Arc::new(AtomicBool::new(false));
+        for (signal, status) in [(SIGINT, Status::Interrupted), (SIGTERM, Status::Terminated)] {
+            // In this order: the first signal finds the flag unset and sets it, the second finds it set.
+            signal_hook::flag::register_conditional_shutdown(signal, status as i32, Arc::clone(&flag))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag)))
+                .and_then(|_| {
+                    signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), status as usize)
+                })
+                .explain("cannot handle signals")?;
+        }
+        Ok(Arc::clone(self.cancel.get_or_init(|| flag)))
+    }
+
+    /// The status that an obeyed signal asks for.
+    pub(crate) fn signal_status(&self) -> Option<Status> {
+        match self.signal.load(Ordering::Relaxed) {
+            130 => Some(Status::Interrupted),
+            143 => Some(Status::Terminated),
+            _ => None,
+        }
+    }
+
+    /// The connection file: a bare name lies in the configuration folder, anything else is a path.
+    pub(crate) fn config_path(&self) -> Result<PathBuf> {
+        let given = self.globals.config_file.as_ref().filter(|path| !path.as_os_str().is_empty());
+        let name = given
+            .or(self.environment.config_path.as_ref())
+            .map_or(Path::new(DEFAULT_CONFIG), PathBuf::as_path);
+        if name.components().count() > 1 || name.is_absolute() {
+            return Ok(self.environment.absolute(name));
+        }
+        let folder = self.environment.config_dir().ok_or_else(|| {
+            Failure::new("there is neither HOME nor XDG_CONFIG_HOME to find the connection file in")
+                .with_hint("give a path with --config-file or KOPIA_CONFIG_PATH")
+        })?;
+        Ok(folder.join(name))
+    }
+
+    /// Reads the connection file.
+    pub(crate) fn connection(&self) -> Result<ConnectionFile> {
+        ConnectionFile::load(&self.config_path()?).map_err(|error| {
+            let is_broken = matches!(error, repo::Error::BrokenConnectionFile { .. });
+            let failure = Failure::from(error);
+            // Nothing in the repository is damaged.
+            if is_broken { failure.with_status(Status::Failed) } else { failure }
+        })
+    }
+
+    /// Opens the repository that the connection file leads to.
+    pub(crate) fn open_repository(&self, write: bool) -> Result<Repository> {
+        let connection = self.connection().explain("cannot open the repository")?;
+        if write && connection.client.readonly {
+            return Err(repo::Error::ReadOnly.into());
+        }
+        let path = self.config_path()?;
+        let info = connection.store(&path).explain("cannot open the repository")?;
+        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock))
+            .explain("cannot open the repository")?;
+        let storage: Arc<dyn Storage> = if write { storage } else { Arc::new(ReadOnly::new(storage)) };
+        let password = self.password_to_open(&path)?;
+        self.open_storage(storage, &password, self.identity(&connection))
+    }
+
+    /// Opens the repository in a store.
+    pub(crate) fn open_storage(
+        &self,
+        storage: Arc<dyn Storage>,
+        password: &Secret,
+        identity: ClientIdentity,
+    ) -> Result<Repository> {
+        let talk = Arc::clone(&self.talk);
+        let environment = repo::Environment {
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            warn: Arc::new(move |message: &str| talk.warning(message)),
+        };
+        Repository::open(storage, password, identity, environment).explain("cannot open the repository")
+    }
+
+    /// Who a connection says this client is.
+    pub(crate) fn identity(&self, connection: &ConnectionFile) -> ClientIdentity {
+        let or = |stored: &str, own: &str| if stored.is_empty() { own.to_owned() } else { stored.to_owned() };
+        ClientIdentity {
+            username: or(&connection.client.username, &self.environment.user_name),
+            hostname: or(&connection.client.hostname, &self.environment.host_name),
+        }
+    }
+
+    /// What a write session may use.
+    pub(crate) fn write_options(&self) -> WriteOptions {
+        let threads = self.globals.threads.map_or_else(
+            || std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            std::num::NonZeroUsize::get,
+        );
+        WriteOptions::new(threads, self.memory())
+    }
+
+    /// The memory budget: of the flag, else of the control group.
+    pub(crate) fn memory(&self) -> MemoryBudget {
+        let of_group = || {
+            let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+            MemoryBudget::of_cgroup(Path::new("/sys/fs/cgroup"), &groups)
+        };
+        self.globals.memory_limit.or_else(of_group).map_or(MemoryBudget::UNLIMITED, MemoryBudget::of_limit)
+    }
+
+    /// Ends a command that succeeded: what was printed must have arrived.
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.stdout().flush()
+    }
+}
+
+/// Many directories may be open at once. A limit that cannot be raised shows when it is met.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}
+
+fn level(name: &str) -> tracing::Level {
+    match name {
+        "debug" => tracing::Level::DEBUG,
+        "warning" => tracing::Level::WARN,
+        "error" => tracing::Level::ERROR,
+        _ => tracing::Level::INFO,
+    }
+}
+
+fn start_log(level: tracing::Level, talk: &Arc<Talk>) {
+    let talk = Arc::clone(talk);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || LogLine(Arc::clone(&talk)))
+        .finish();
+    // Only tests set a second one.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}

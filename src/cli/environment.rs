@@ -1,0 +1,133 @@
+//! The world around the process, read once: variables, user, host, current folder.
+
+use super::units;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Everything the commands know of the process's surroundings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    /// `HOME`.
+    pub(crate) home: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`.
+    pub(crate) xdg_config_home: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`.
+    pub(crate) xdg_cache_home: Option<PathBuf>,
+    /// `KOPIA_CONFIG_PATH`.
+    pub(crate) config_path: Option<PathBuf>,
+    /// `KOPIA_PASSWORD`.
+    pub(crate) password: Option<packhorse::base::Secret>,
+    /// `KOPIA_CACHE_DIRECTORY`.
+    pub(crate) cache_directory: Option<PathBuf>,
+    /// `KOPIA_PERSIST_CREDENTIALS_ON_CONNECT`.
+    pub(crate) persist_credentials: Option<bool>,
+    /// `KOPIA_SNAPSHOT_FAIL_FAST`.
+    pub(crate) snapshot_fail_fast: Option<bool>,
+    /// `KOPIA_RESTORE_CONSISTENT_ATTRIBUTES`.
+    pub(crate) restore_consistent_attributes: Option<bool>,
+    /// `KOPIA_BYTES_STRING_BASE_2`.
+    pub(crate) sizes_in_base_2: bool,
+    /// `CARGO_MANIFEST_DIR`: the project, when Cargo started the process.
+    pub(crate) cargo_manifest_dir: Option<PathBuf>,
+    /// Where relative paths begin.
+    pub(crate) current_dir: PathBuf,
+    /// Who runs the process.
+    pub(crate) user_name: String,
+    /// The machine, lower case, without domain.
+    pub(crate) host_name: String,
+}
+
+impl Environment {
+    /// Reads it.
+    pub(crate) fn read() -> Self {
+        Self {
+            home: variable("HOME").map(PathBuf::from),
+            xdg_config_home: variable("XDG_CONFIG_HOME").map(PathBuf::from),
+            xdg_cache_home: variable("XDG_CACHE_HOME").map(PathBuf::from),
+            config_path: variable("KOPIA_CONFIG_PATH").map(PathBuf::from),
+            password: variable("KOPIA_PASSWORD").map(|value| value.to_string_lossy().as_ref().into()),
+            cache_directory: variable("KOPIA_CACHE_DIRECTORY").map(PathBuf::from),
+            persist_credentials: switch("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"),
+            snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
+            restore_consistent_attributes: switch("KOPIA_RESTORE_CONSISTENT_ATTRIBUTES"),
+            sizes_in_base_2: switch("KOPIA_BYTES_STRING_BASE_2").unwrap_or(false),
+            cargo_manifest_dir: variable("CARGO_MANIFEST_DIR").map(PathBuf::from),
+            current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            user_name: user_name(),
+            host_name: host_name(rustix::system::uname().nodename().to_str().unwrap_or_default()),
+        }
+    }
+
+    /// Kopia's folder for connection files.
+    pub(crate) fn config_dir(&self) -> Option<PathBuf> {
+        let base = self.xdg_config_home.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))?;
+        Some(base.join("kopia"))
+    }
+
+    /// Kopia's folder for caches.
+    pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
+        let base = self.xdg_cache_home.clone().or_else(|| Some(self.home.as_ref()?.join(".cache")))?;
+        Some(base.join("kopia"))
+    }
+
+    /// `path` with a leading `~` resolved.
+    pub(crate) fn with_home(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// `path` with a leading `~` resolved, absolute.
+    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
+        self.current_dir.join(self.with_home(path))
+    }
+}
+
+/// A variable that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn switch(name: &str) -> Option<bool> {
+    units::parse_bool(variable(name)?.to_str()?).ok()
+}
+
+/// The name of the user id in `/etc/passwd`, else `USER`, else `nobody`, as Kopia finds it.
+fn user_name() -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_of(rustix::process::getuid().as_raw(), &passwd)
+        .or_else(|| variable("USER").map(|name| name.to_string_lossy().into_owned()))
+        .unwrap_or_else(|| "nobody".to_owned())
+}
+
+fn name_of(uid: u32, passwd: &str) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+fn host_name(node: &str) -> String {
+    match node.split('.').next().unwrap_or_default() {
+        "" => "nohost".to_owned(),
+        name => name.to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kopias() {
+        assert_eq!(host_name("Node1.example.org"), "node1");
+        assert_eq!(host_name(""), "nohost");
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\n:x:5:5::/:\nalice:x:1000:1000::/home/alice:/bin/sh\nbroken\n";
+        assert_eq!(name_of(1000, passwd).as_deref(), Some("alice"));
+        assert_eq!(name_of(5, passwd), None);
+    }
+}

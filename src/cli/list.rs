@@ -1,0 +1,152 @@
+//! `list`: a stored directory.
+
+use super::Result;
+use super::context::Context;
+use super::exit::Failure;
+use packhorse::repo::Repository;
+use packhorse::snapshot::{self, DirEntry, DirSummary, EntryType};
+use std::fmt::Write;
+
+/// Flags of the command.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of Kopia's command line")]
+pub(crate) struct Args {
+    /// Directory, as ID or ID/path; the id is that of a snapshot, of its root, or of any directory
+    object_path: String,
+    /// Show modes, sizes, times and ids
+    #[arg(short, long)]
+    long: bool,
+    /// Show sizes in KB, MB …
+    #[arg(short, long)]
+    human_readable: bool,
+    /// Go into directories
+    #[arg(short, long)]
+    recursive: bool,
+    /// Show object ids
+    #[arg(short = 'o', long)]
+    show_object_id: bool,
+    /// Say on stderr what could not be saved; on unless --no-error-summary
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    error_summary: Option<bool>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// Runs the command.
+pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
+    let repository = ctx.open_repository(false)?;
+    let manifests = repository.load_manifests()?;
+    let entry = snapshot::resolve(repository.objects(), &manifests, &args.object_path, false)?;
+    if entry.kind != EntryType::Directory {
+        return Err(Failure::new(format!("{} is not a directory", args.object_path)));
+    }
+    // As in Kopia: short recursive listings can be given back to `show` and `restore`.
+    let prefix = match args.object_path.as_str() {
+        _ if args.long || !args.recursive => String::new(),
+        text if text.ends_with('/') => text.to_owned(),
+        text => format!("{text}/"),
+    };
+    Lister { ctx, args, repository: &repository }.directory(&entry, &prefix)
+}
+
+struct Lister<'a> {
+    ctx: &'a Context,
+    args: &'a Args,
+    repository: &'a Repository,
+}
+
+impl Lister<'_> {
+    /// Prints a directory and, if asked for, all below it; what is left to be done is on the heap, not on the stack.
+    fn directory(&self, root: &DirEntry, prefix: &str) -> Result<()> {
+        let mut todo = vec![(root.clone(), prefix.to_owned(), true)];
+        while let Some((entry, prefix, is_root)) = todo.pop() {
+            if !is_root {
+                self.print(&entry, &prefix)?;
+                if !(self.args.recursive && entry.kind == EntryType::Directory) {
+                    continue;
+                }
+            }
+            let below = if is_root { prefix } else { format!("{prefix}{}/", entry.name) };
+            let manifest = snapshot::read_directory(self.repository.objects(), entry.obj)?;
+            if let Some(summary) = manifest.summary.filter(|_| self.args.error_summary.unwrap_or(true)) {
+                self.say_errors(&summary);
+            }
+            todo.extend(manifest.entries.into_iter().rev().map(|member| (member, below.clone(), false)));
+        }
+        Ok(())
+    }
+
+    fn print(&self, entry: &DirEntry, prefix: &str) -> Result<()> {
+        let with_slash = self.args.long || self.args.recursive;
+        let slash = if with_slash && entry.kind == EntryType::Directory { "/" } else { "" };
+        let mut name = format!("{prefix}{}{slash}", entry.name);
+        let failed = entry.summ.as_ref().map_or(0, |summary| summary.num_failed);
+        if failed > 0 && self.args.error_summary.unwrap_or(true) {
+            write!(name, " ({failed} errors)").expect("writing to a string cannot fail");
+        }
+        // An id is 32 digits, and one letter more where it is a directory's.
+        let object = entry.obj.to_string();
+        let mut out = self.ctx.stdout();
+        if self.args.long {
+            let bytes = entry.summ.as_ref().map_or(entry.size, |summary| summary.size);
+            let size =
+                if self.args.human_readable { self.ctx.sizes().format(bytes) } else { bytes.to_string() };
+            let time = self.ctx.zone().format(entry.mtime);
+            out.line(format_args!("{} {size:>12} {time} {object:<34} {name}", mode_text(entry)))
+        } else if self.args.show_object_id {
+            out.line(format_args!("{object:<34} {name}"))
+        } else {
+            out.line(name)
+        }
+    }
+
+    fn say_errors(&self, summary: &DirSummary) {
+        if summary.num_failed == 0 {
+            return;
+        }
+        self.ctx
+            .talk()
+            .line(format_args!("{} entries of this directory could not be saved:", summary.num_failed));
+        for error in &summary.errors {
+            self.ctx.talk().line(format_args!("  {}: {}", error.path, error.error));
+        }
+    }
+}
+
+/// Kind and permissions in Go's form: `drwxr-xr-x`, `-rw-r--r--`, `Lrwxrwxrwx`, `dtrwxrwxrwx`.
+pub(crate) fn mode_text(entry: &DirEntry) -> String {
+    let bits = entry.mode.posix();
+    let letters = [
+        ('d', entry.kind == EntryType::Directory),
+        ('L', entry.kind == EntryType::Symlink),
+        ('u', bits & 0o4000 != 0),
+        ('g', bits & 0o2000 != 0),
+        ('t', bits & 0o1000 != 0),
+    ];
+    let mut text: String = letters.iter().filter(|(_, is_set)| *is_set).map(|(letter, _)| letter).collect();
+    if text.is_empty() {
+        text.push('-');
+    }
+    let permissions = "rwxrwxrwx".chars().enumerate();
+    text.extend(permissions.map(|(at, letter)| if bits & (0o400 >> at) != 0 { letter } else { '-' }));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use packhorse::snapshot::Mode;
+
+    #[test]
+    fn modes_are_gos() {
+        let text =
+            |kind, bits| mode_text(&DirEntry { kind, mode: Mode::from_posix(bits), ..DirEntry::default() });
+        assert_eq!(text(EntryType::Directory, 0o755), "drwxr-xr-x");
+        assert_eq!(text(EntryType::File, 0o640), "-rw-r-----");
+        assert_eq!(text(EntryType::Symlink, 0o777), "Lrwxrwxrwx");
+        assert_eq!(text(EntryType::Directory, 0o1777), "dtrwxrwxrwx");
+        assert_eq!(text(EntryType::File, 0o6755), "ugrwxr-xr-x");
+    }
+}

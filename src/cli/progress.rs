@@ -1,0 +1,240 @@
+//! What is shown while work goes on: a line that changes on a terminal, a new line now and then elsewhere, always on
+//! stderr.
+//!
+//! Workers only add to counters; a thread of its own looks at them and draws.
+
+use super::Result;
+use super::context::Context;
+use super::exit::Explain;
+use super::output::Talk;
+use super::units::Sizes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use indicatif::{ProgressBar, ProgressStyle};
+use packhorse::base::{Counter, Counters, Monitor, Stopwatch};
+use packhorse::content::ContentWriter;
+use parking_lot::Mutex;
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Time between two lines where lines cannot be drawn over.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A snapshot is made.
+    Upload,
+    /// A snapshot is restored.
+    Restore,
+    /// Snapshots are checked.
+    Verify,
+}
+
+/// A monitor that counts, says on stderr what failed, and shows how far the work is.
+pub(crate) struct Progress {
+    shared: Arc<Shared>,
+    drawing: Option<Drawing>,
+}
+
+struct Drawing {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+struct Shared {
+    work: Work,
+    counters: Counters,
+    writer: Option<Arc<ContentWriter>>,
+    watch: Stopwatch,
+    /// Set when the next path is wanted, so that workers seldom meet at the lock.
+    wants_path: AtomicBool,
+    path: Mutex<String>,
+    talk: Arc<Talk>,
+    sizes: Sizes,
+}
+
+impl Progress {
+    /// Starts to count, and to show if the user wants that. `writer` is asked how much has reached the store.
+    pub(crate) fn start(ctx: &Context, work: Work, writer: Option<Arc<ContentWriter>>) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            work,
+            counters: Counters::default(),
+            writer,
+            watch: Stopwatch::start(),
+            wants_path: AtomicBool::new(true),
+            path: Mutex::default(),
+            talk: Arc::clone(ctx.talk()),
+            sizes: ctx.sizes(),
+        });
+        let drawing = if ctx.shows_progress() {
+            Some(Drawing::start(&shared, ctx.globals().progress_update_interval)?)
+        } else {
+            None
+        };
+        Ok(Self { shared, drawing })
+    }
+
+    /// A total so far.
+    pub(crate) fn get(&self, counter: Counter) -> u64 {
+        self.shared.counters.get(counter)
+    }
+
+    /// Time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.shared.watch.elapsed()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(Drawing { stop, thread }) = self.drawing.take() {
+            drop(stop);
+            if thread.join().is_err() {
+                self.shared.talk.line("the progress display broke off");
+            }
+        }
+    }
+}
+
+impl Drawing {
+    fn start(shared: &Arc<Shared>, interval: Duration) -> Result<Self> {
+        let (stop, stopped) = bounded(0);
+        let shared = Arc::clone(shared);
+        let thread = std::thread::Builder::new()
+            .name("progress".to_owned())
+            .spawn(move || {
+                if std::io::stderr().is_terminal() {
+                    shared.draw_line(&stopped, interval.max(Duration::from_millis(20)));
+                } else {
+                    shared.print_lines(&stopped);
+                }
+            })
+            .explain("cannot start the progress display")?;
+        Ok(Self { stop, thread })
+    }
+}
+
+impl Shared {
+    fn draw_line(&self, stopped: &Receiver<()>, interval: Duration) {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {wide_msg}").expect("the template is well formed"),
+        );
+        self.talk.set_progress(Some(bar.clone()));
+        while is_running(stopped, interval) {
+            bar.set_message(self.describe());
+            bar.tick();
+        }
+        self.talk.set_progress(None);
+        bar.finish_and_clear();
+    }
+
+    fn print_lines(&self, stopped: &Receiver<()>) {
+        while is_running(stopped, LINE_INTERVAL) {
+            self.talk.line(self.describe());
+        }
+    }
+
+    fn describe(&self) -> String {
+        let uploaded = self.writer.as_ref().map_or(0, |writer| writer.uploaded_bytes());
+        let mut text = describe(self.work, &self.counters, uploaded, self.watch.elapsed(), self.sizes);
+        let path = self.path.lock();
+        if !path.is_empty() {
+            text.push_str("  ");
+            text.push_str(&path);
+        }
+        drop(path);
+        self.wants_path.store(true, Ordering::Relaxed);
+        text
+    }
+}
+
+/// Waits; `false` once the work is done.
+fn is_running(stopped: &Receiver<()>, interval: Duration) -> bool {
+    stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout)
+}
+
+fn describe(work: Work, counters: &Counters, uploaded: u64, elapsed: Duration, sizes: Sizes) -> String {
+    let get = |counter| counters.get(counter);
+    let size = |counter| sizes.format(counters.get(counter));
+    let rate = |counter| rate(sizes, get(counter), elapsed);
+    let mut text = match work {
+        Work::Upload => format!(
+            "{} files read ({}), {} unchanged ({}), {} uploaded, {}",
+            get(Counter::HashedFiles),
+            size(Counter::HashedBytes),
+            get(Counter::CachedFiles),
+            size(Counter::CachedBytes),
+            sizes.format(uploaded),
+            rate(Counter::HashedBytes),
+        ),
+        Work::Restore => format!(
+            "{} of {} entries, {} of {}, {}",
+            get(Counter::RestoredFiles),
+            get(Counter::ExpectedFiles),
+            size(Counter::RestoredBytes),
+            size(Counter::ExpectedBytes),
+            rate(Counter::RestoredBytes),
+        ),
+        Work::Verify => format!(
+            "{} objects, {} read, {}",
+            get(Counter::VerifiedObjects),
+            size(Counter::VerifiedBytes),
+            rate(Counter::VerifiedBytes),
+        ),
+    };
+    for (counter, name) in [(Counter::FatalErrors, "errors"), (Counter::IgnoredErrors, "ignored errors")] {
+        if get(counter) > 0 {
+            write!(text, ", {} {name}", get(counter)).expect("writing to a string cannot fail");
+        }
+    }
+    text
+}
+
+/// Bytes in a second, as text.
+pub(crate) fn rate(sizes: Sizes, bytes: u64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(1e-6);
+    format!("{}/s", sizes.format((bytes as f64 / seconds) as u64))
+}
+
+impl Monitor for Progress {
+    fn add(&self, counter: Counter, n: u64) {
+        self.shared.counters.add(counter, n);
+    }
+
+    fn current(&self, path: &str) {
+        if self.drawing.is_some() && self.shared.wants_path.swap(false, Ordering::Relaxed) {
+            path.clone_into(&mut self.shared.path.lock());
+        }
+    }
+
+    fn source_error(&self, path: &str, message: &str, ignored: bool) {
+        let what = if ignored { "ignored, as the policy says" } else { "error" };
+        let path = if path.is_empty() { "." } else { path };
+        self.shared.talk.line(format_args!("{what}: {path}: {message}"));
+    }
+
+    fn warn(&self, message: &str) {
+        self.shared.talk.line(format_args!("warning: {message}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_what_was_counted() {
+        let counters = Counters::default();
+        counters.add(Counter::HashedFiles, 3);
+        counters.add(Counter::HashedBytes, 20_000_000);
+        counters.add(Counter::FatalErrors, 1);
+        let text = describe(Work::Upload, &counters, 5_000, Duration::from_secs(2), Sizes::default());
+        assert_eq!(text, "3 files read (20 MB), 0 unchanged (0 B), 5 KB uploaded, 10 MB/s, 1 errors");
+        assert_eq!(rate(Sizes::default(), 10, Duration::ZERO), "10 MB/s");
+    }
+}

@@ -1,0 +1,54 @@
+//! `repository`: create, connect, describe, disconnect.
+
+mod cache_dir;
+mod connect;
+mod connection;
+mod create;
+mod disconnect;
+mod filesystem;
+mod status;
+
+use super::Result;
+use super::context::Context;
+use super::exit::Explain;
+use std::path::Path;
+
+/// Verbs of the group.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Connect to a repository.
+    Connect(Box<connect::Args>),
+    /// Create a repository and connect to it.
+    Create(Box<create::Args>),
+    /// Forget the connection; the repository stays as it is.
+    Disconnect,
+    /// Describe the connection and the repository.
+    Status(status::Args),
+}
+
+/// Runs a verb.
+pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
+    match command {
+        Command::Connect(args) => connect::run(ctx, args),
+        Command::Create(args) => create::run(ctx, args),
+        Command::Disconnect => disconnect::run(ctx),
+        Command::Status(args) => status::run(ctx, args),
+    }
+}
+
+/// Where a repository is.
+#[derive(Debug, clap::Subcommand)]
+enum Provider {
+    /// In a folder, local or mounted.
+    Filesystem(filesystem::Args),
+}
+
+/// Removes a file that may be missing.
+pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).explain(format_args!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,186 @@
+//! `snapshot list`: which snapshots there are, and why they are kept.
+
+use super::document::SnapshotDocument;
+use super::rows::{RowArgs, Rows};
+use super::take::candidate;
+use super::{covering, parse_source, parse_tags};
+use crate::cli::Result;
+use crate::cli::context::Context;
+use crate::cli::exit::Failure;
+use crate::cli::output::JsonFlags;
+use crate::cli::units;
+use jiff::tz::TimeZone;
+use packhorse::base::gojson;
+use packhorse::manifest::ManifestStore;
+use packhorse::policy::{self, PolicyStore};
+use packhorse::repo::Repository;
+use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter, SourceInfo};
+use std::collections::BTreeMap;
+
+/// Flags of the command.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of Kopia's command line")]
+pub(crate) struct Args {
+    /// Path or source; snapshots of the directories above it are shown too
+    source: Option<String>,
+    /// Show snapshots of other users and hosts too (JSON always has them)
+    #[arg(short, long)]
+    all: bool,
+    /// Show snapshots that were cut short too (JSON always has them)
+    #[arg(short, long)]
+    incomplete: bool,
+    /// Show at most so many of each source: the last ones
+    #[arg(short = 'n', long, default_value = "0", value_parser = units::parse_number,
+          allow_negative_numbers = true)]
+    max_results: i64,
+    /// Newest first
+    #[arg(long)]
+    reverse: bool,
+    /// Only snapshots with this tag, of the form key:value; may be repeated
+    #[arg(long, value_name = "KEY:VALUE")]
+    tags: Vec<String>,
+    /// Say why each is kept; on unless --no-retention
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    retention: Option<bool>,
+    #[command(flatten)]
+    rows: RowArgs,
+    /// Not supported yet
+    #[arg(long, hide = true)]
+    storage_stats: bool,
+    #[command(flatten)]
+    json: JsonFlags,
+}
+
+/// A snapshot, the way from its root to the path asked for, and why it is kept.
+pub(super) struct Listed {
+    pub(super) snapshot: SnapshotManifest,
+    pub(super) below: String,
+    pub(super) reasons: Vec<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
+    if args.storage_stats {
+        return Err(Failure::usage("--storage-stats is not supported yet"));
+    }
+    let tags = parse_tags(&args.tags)?;
+    let repository = ctx.open_repository(false)?;
+    let manifests = repository.load_manifests()?;
+    let found = select(ctx, args, &repository, &manifests, tags)?;
+    warn_of_incomplete(ctx, &found);
+    if args.json.json {
+        return print_json(ctx, args, &manifests, found);
+    }
+    let (identity, had_any) = (repository.identity(), !found.is_empty());
+    let is_shown = |source: &SourceInfo| {
+        args.all || (source.host == identity.hostname && source.user_name == identity.username)
+    };
+    let mut shown = 0;
+    for group in found.into_values().filter(|group| is_shown(&group[0].0.source)) {
+        let separator = if shown == 0 { "" } else { "\n" };
+        ctx.stdout().line(format_args!("{separator}{}", group[0].0.source))?;
+        // As in Kopia: text gives the reasons among all snapshots, JSON those among the ones listed.
+        let listed = with_reasons(args, &manifests, group)?;
+        Rows::new(ctx, &repository, &args.rows, args.incomplete).print(&last(args, listed))?;
+        shown += 1;
+    }
+    if shown == 0 && had_any {
+        ctx.talk().line("all snapshots belong to other users or hosts; --all shows them");
+    }
+    Ok(())
+}
+
+/// A snapshot and the way from its root to the path asked for.
+type Found = (SnapshotManifest, String);
+
+/// The snapshots asked for, by source, sorted by time.
+fn select(
+    ctx: &Context,
+    args: &Args,
+    repository: &Repository,
+    manifests: &ManifestStore,
+    tags: Vec<(String, String)>,
+) -> Result<BTreeMap<String, Vec<Found>>> {
+    let catalog = Catalog::new(manifests);
+    let found = if let Some(text) = &args.source {
+        let source = parse_source(ctx, repository, text)?;
+        if source.path.is_empty() { Vec::new() } else { covering(catalog, &source, &tags)? }
+    } else {
+        let filter = SourceFilter { labels: tags, ..SourceFilter::default() };
+        catalog.list(&filter)?.into_iter().map(|snapshot| (snapshot, String::new())).collect()
+    };
+    let mut groups: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    for found in found {
+        groups.entry(found.0.source.to_string()).or_default().push(found);
+    }
+    for group in groups.values_mut() {
+        group.sort_by_key(|(snapshot, _)| (snapshot.start_time, snapshot.end_time));
+        if args.reverse {
+            group.reverse();
+        }
+    }
+    Ok(groups)
+}
+
+/// A consumer of the list that does not look at `incomplete` would take half a backup for a whole one.
+fn warn_of_incomplete(ctx: &Context, groups: &BTreeMap<String, Vec<Found>>) {
+    for (source, group) in groups {
+        let newest = group.iter().max_by_key(|(snapshot, _)| snapshot.start_time);
+        if let Some((snapshot, _)) = newest.filter(|(snapshot, _)| !snapshot.is_complete()) {
+            let reason = &snapshot.incomplete_reason;
+            ctx.talk().line(format_args!("warning: the newest snapshot of {source} is incomplete: {reason}"));
+        }
+    }
+}
+
+fn with_reasons(args: &Args, manifests: &ManifestStore, group: Vec<Found>) -> Result<Vec<Listed>> {
+    let mut reasons = vec![Vec::new(); group.len()];
+    if args.retention.unwrap_or(true) && !group.is_empty() {
+        let retention = PolicyStore::new(manifests).effective(&group[0].0.source)?.policy.retention;
+        let candidates: Vec<_> = group.iter().map(|(snapshot, _)| candidate(snapshot)).collect();
+        reasons = policy::reasons(&candidates, &retention, &TimeZone::system());
+    }
+    let listed = |((snapshot, below), reasons)| Listed { snapshot, below, reasons };
+    Ok(group.into_iter().zip(reasons).map(listed).collect())
+}
+
+/// The last of a group, as many as asked for.
+fn last<T>(args: &Args, mut group: Vec<T>) -> Vec<T> {
+    match usize::try_from(args.max_results) {
+        Ok(n) if n > 0 && n < group.len() => group.split_off(group.len() - n),
+        _ => group,
+    }
+}
+
+/// Prints Kopia's framing, byte for byte. Source: kopia `cli/json_output.go`.
+fn print_json(
+    ctx: &Context,
+    args: &Args,
+    manifests: &ManifestStore,
+    groups: BTreeMap<String, Vec<Found>>,
+) -> Result<()> {
+    let mut documents = Vec::new();
+    for group in groups.into_values() {
+        for listed in with_reasons(args, manifests, last(args, group))? {
+            let document = SnapshotDocument::new(&listed.snapshot, &listed.reasons);
+            let json = if args.json.json_indent {
+                let json = gojson::to_pretty(&document).map_err(json_failure)?;
+                String::from_utf8_lossy(&json).replace('\n', "\n  ")
+            } else {
+                String::from_utf8_lossy(&gojson::to_vec(&document).map_err(json_failure)?).into_owned()
+            };
+            documents.push(json);
+        }
+    }
+    let mut out = ctx.stdout();
+    if args.json.json_indent {
+        return out.text(format_args!("[{}]", documents.join(",")));
+    }
+    let items: Vec<String> = documents.iter().map(|json| format!("\n {json}")).collect();
+    out.text(format_args!("[{}\n]", items.join(",")))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
+fn json_failure(error: serde_json::Error) -> Failure {
+    Failure::new(format!("cannot print JSON: {error}"))
+}

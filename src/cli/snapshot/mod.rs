@@ -1,0 +1,103 @@
+//! `snapshot`
+
+mod create;
+mod delete;
+mod document;
+mod list;
+mod rows;
+pub(crate) mod take;
+mod verify;
+
+use super::Result;
+use super::context::Context;
+use super::exit::Failure;
+use super::restore;
+use packhorse::policy::{self, SourceInfo};
+use packhorse::repo::Repository;
+use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter};
+
+/// Verbs of the group.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Save files and directories.
+    Create(create::Args),
+    /// Delete snapshots by their ids.
+    Delete(delete::Args),
+    /// Show which snapshots there are.
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    /// Restore a snapshot, a directory or a file.
+    Restore(restore::Args),
+    /// Prove that snapshots can be restored.
+    Verify(verify::Args),
+}
+
+/// Runs a verb.
+pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
+    match command {
+        Command::Create(args) => create::run(ctx, args),
+        Command::Delete(args) => delete::run(ctx, args),
+        Command::List(args) => list::run(ctx, args),
+        Command::Restore(args) => restore::run(ctx, args),
+        Command::Verify(args) => verify::run(ctx, args),
+    }
+}
+
+/// The source that a text names, local paths being those of this connection's user and host.
+pub(crate) fn parse_source(ctx: &Context, repository: &Repository, text: &str) -> Result<SourceInfo> {
+    let identity = repository.identity();
+    let current_dir = &ctx.environment().current_dir;
+    Ok(SourceInfo::parse(text, &identity.hostname, &identity.username, current_dir)?)
+}
+
+/// Tags `key:value` as labels.
+pub(crate) fn parse_tags(tags: &[String]) -> Result<Vec<(String, String)>> {
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for tag in tags {
+        let (key, value) = tag
+            .split_once(':')
+            .ok_or_else(|| Failure::usage(format!("--tags: {tag:?} is not of the form key:value")))?;
+        let key = format!("tag:{key}");
+        if labels.iter().any(|(known, _)| *known == key) {
+            return Err(Failure::usage(format!("--tags: {tag:?} sets a key for the second time")));
+        }
+        labels.push((key, value.to_owned()));
+    }
+    Ok(labels)
+}
+
+/// The snapshots of a path and of every directory above it, each with the way down to the path.
+pub(crate) fn covering(
+    catalog: Catalog<'_>,
+    source: &SourceInfo,
+    tags: &[(String, String)],
+) -> Result<Vec<(SnapshotManifest, String)>> {
+    let mut found = Vec::new();
+    let mut level = source.path.clone();
+    loop {
+        let mut filter = SourceFilter::from(&source.with_path(&level));
+        filter.labels = tags.to_vec();
+        let below = policy::nested_relative_path(&level, &source.path).unwrap_or_default();
+        found.extend(catalog.list(&filter)?.into_iter().map(|snapshot| (snapshot, below.clone())));
+        let parent = policy::parent_path(&level);
+        if parent == level {
+            return Ok(found);
+        }
+        level = parent;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_pairs_with_distinct_keys() {
+        let tags = |tags: &[&str]| parse_tags(&tags.iter().map(|&tag| tag.to_owned()).collect::<Vec<_>>());
+        let parsed = tags(&["a:b:c", "env:"]).unwrap();
+        assert_eq!(parsed[0], ("tag:a".to_owned(), "b:c".to_owned()));
+        assert_eq!(parsed[1], ("tag:env".to_owned(), String::new()));
+        assert!(tags(&["novalue"]).is_err());
+        assert!(tags(&["a:1", "a:2"]).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! One snapshot of one source, from the look at earlier ones to the retention of all.
+//!
+//! Nothing is visible before the session is flushed, which the caller does.
+
+use crate::cli::Result;
+use crate::cli::exit::Failure;
+use jiff::tz::TimeZone;
+use packhorse::base::{Monitor, Timestamp};
+use packhorse::policy::{self, PolicyStore, RetentionCandidate, RetentionPolicy};
+use packhorse::repo::{MaintenanceParameters, RepositoryWriter};
+use packhorse::snapshot::{
+    self, Catalog, SnapshotManifest, SourceFilter, SourceInfo, UploadOptions, Uploaded, upload,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What is to be saved, and under which name.
+pub(crate) struct Plan {
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    /// Whose it is in the repository.
+    pub(crate) source: SourceInfo,
+    /// What goes into the manifest.
+    pub(crate) labels: Labels,
+    /// How it is read.
+    pub(crate) upload: UploadOptions,
+}
+
+/// What a user may say of a snapshot.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Labels {
+    /// Free text.
+    pub(crate) description: String,
+    /// Tags, keys with their prefix `tag:`.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// Names under which it is kept from expiry.
+    pub(crate) pins: Vec<String>,
+    /// When it is to have begun.
+    pub(crate) start_time: Option<Timestamp>,
+    /// When it is to have ended.
+    pub(crate) end_time: Option<Timestamp>,
+}
+
+/// What became of a source.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    /// The snapshot; without an id if it was not saved.
+    pub(crate) snapshot: SnapshotManifest,
+    /// Whether it was saved; a policy may refuse snapshots that equal the one before.
+    pub(crate) is_saved: bool,
+    /// Snapshots that retention removed.
+    pub(crate) expired: usize,
+}
+
+/// Why there is no snapshot of a source.
+pub(crate) enum TakeError {
+    /// The source itself; other sources can still be saved.
+    Source(Failure),
+    /// The repository; nothing can.
+    Repository(Failure),
+}
+
+impl TakeError {
+    /// Where there is only one source, the difference does not matter.
+    pub(crate) fn into_failure(self) -> Failure {
+        let (Self::Source(failure) | Self::Repository(failure)) = self;
+        failure
+    }
+}
+
+impl<E: Into<Failure>> From<E> for TakeError {
+    fn from(error: E) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+/// Uploads, saves the manifest, and removes the snapshots that are no longer to be kept.
+pub(crate) fn take(
+    writer: &mut RepositoryWriter<'_>,
+    plan: &Plan,
+    monitor: &dyn Monitor,
+) -> Result<Taken, TakeError> {
+    let clock = std::sync::Arc::clone(&writer.repository().environment().clock);
+    let began = clock.now();
+    let policies = PolicyStore::new(writer.manifests()).tree(&plan.source)?;
+    let previous = Catalog::new(writer.manifests()).previous(&plan.source, None)?;
+    let uploaded =
+        upload(writer, &plan.path, &policies, &previous, monitor, &plan.upload).map_err(of_upload)?;
+    let mut snapshot = manifest(plan, uploaded, (began, clock.now()));
+    let retention = &policies.policy().retention;
+    let same_root = |other: &SnapshotManifest| root(other).is_some() && root(other) == root(&snapshot);
+    if retention.ignore_identical_snapshots == Some(true) && previous.first().is_some_and(same_root) {
+        return Ok(Taken { snapshot, is_saved: false, expired: 0 });
+    }
+    snapshot.save(writer)?;
+    let expired = apply_retention(writer, &plan.source, retention)?;
+    let repository = writer.repository();
+    MaintenanceParameters::ensure(repository, writer);
+    Ok(Taken { snapshot, is_saved: true, expired })
+}
+
+fn of_upload(error: snapshot::Error) -> TakeError {
+    match error {
+        snapshot::Error::Source { .. } | snapshot::Error::UnsupportedSource { .. } => {
+            TakeError::Source(error.into())
+        }
+        other => TakeError::Repository(other.into()),
+    }
+}
+
+fn root(snapshot: &SnapshotManifest) -> Option<packhorse::object::ObjectId> {
+    snapshot.root_entry.as_ref().map(|entry| entry.obj)
+}
+
+fn manifest(plan: &Plan, uploaded: Uploaded, measured: (Timestamp, Timestamp)) -> SnapshotManifest {
+    let Labels { description, tags, pins, start_time, end_time } = plan.labels.clone();
+    let (start_time, end_time) = shifted(measured, start_time, end_time);
+    SnapshotManifest {
+        id: packhorse::manifest::ManifestId::default(),
+        source: plan.source.clone(),
+        description,
+        start_time,
+        end_time,
+        stats: uploaded.stats,
+        incomplete_reason: uploaded.incomplete_reason,
+        root_entry: Some(uploaded.root_entry),
+        tags,
+        storage_stats: None,
+        pins,
+    }
+}
+
+/// A time given alone takes the other along, so that the duration stays.
+fn shifted(
+    (began, ended): (Timestamp, Timestamp),
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
+) -> (Timestamp, Timestamp) {
+    let nanos = ended.nanos_since(began);
+    match (start, end) {
+        (None, None) => (began, ended),
+        (Some(start), None) => (start, start.saturating_add_nanos(nanos)),
+        (None, Some(end)) => (end.saturating_add_nanos(-nanos), end),
+        (Some(start), Some(end)) => (start, end),
+    }
+}
+
+/// Deletes what retention does not keep; how many.
+fn apply_retention(
+    writer: &mut RepositoryWriter<'_>,
+    source: &SourceInfo,
+    retention: &RetentionPolicy,
+) -> Result<usize> {
+    let all = Catalog::new(writer.manifests()).list(&SourceFilter::from(source))?;
+    let candidates: Vec<_> = all.iter().map(candidate).collect();
+    let expired = policy::expired(&candidates, retention, &TimeZone::system());
+    for position in &expired {
+        writer.delete_manifest(&all[*position].id);
+    }
+    Ok(expired.len())
+}
+
+/// What retention needs to know of a snapshot.
+pub(crate) fn candidate(snapshot: &SnapshotManifest) -> RetentionCandidate {
+    RetentionCandidate {
+        start: snapshot.start_time,
+        end: snapshot.end_time,
+        incomplete: !snapshot.is_complete(),
+        pinned: !snapshot.pins.is_empty(),
+    }
+}
+
+/// The source's absolute path with its links resolved: a source that is a link is followed.
+pub(crate) fn resolved(path: &Path) -> Result<PathBuf> {
+    use crate::cli::exit::Explain;
+    std::fs::canonicalize(path).explain(format_args!("cannot read the source {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_given_time_takes_the_other_along() {
+        let at = Timestamp::from_nanos;
+        let measured = (at(100), at(107));
+        assert_eq!(shifted(measured, None, None), measured);
+        assert_eq!(shifted(measured, Some(at(10)), None), (at(10), at(17)));
+        assert_eq!(shifted(measured, None, Some(at(10))), (at(3), at(10)));
+        assert_eq!(shifted(measured, Some(at(1)), Some(at(2))), (at(1), at(2)));
+    }
+}
