@@ -1,1 +1,22 @@
 //! One test binary: links once, runs everything.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers fail a test as the test itself may, and say what they skip"
+)]
+
+mod architecture;
+mod behaviour;
+mod cli;
+mod commands;
+mod crash;
+mod documents;
+mod fixtures;
+mod interop;
+mod order;
+mod restore;
+mod roundtrip;
+mod same_ids;
+mod storage;
+mod support;
