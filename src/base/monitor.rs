@@ -14,8 +14,6 @@ pub enum Counter {
     CachedFiles,
     /// Their bytes.
     CachedBytes,
-    /// Bytes handed to the store.
-    UploadedBytes,
     /// Files left out by a rule.
     ExcludedFiles,
     /// Directories left out by a rule.

@@ -103,7 +103,7 @@ impl Failure {
                 Some("connect with `packhorse repository connect`, or create one with `repository create`")
             }
             Status::Corrupt => {
-                Some("the repository was not changed; `snapshot verify` names everything that is damaged")
+                Some("the repository was not changed; keep it as it is until the cause is known")
             }
             _ => None,
         })
