@@ -1,8 +1,8 @@
 //! Packhorse: a Kopia-compatible backup engine.
 //!
 //! ```text
-//! write  source → snapshot::Uploader → object (split) → content (hash → look up → compress → encrypt → pack) → blob
-//!                                                        content ──entries──► index ──► blob       root ──► manifest
+//! write  source → snapshot::upload → object (split) → content (hash → look up → compress → encrypt → pack) → blob
+//!                                                    content ──entries──► index ──► blob       root ──► manifest
 //! read   blob → index (find) → content (fetch, decrypt, decompress, check) → object (join) → restore → files
 //! ```
 //!

@@ -4,6 +4,7 @@
 //! so the packs in memory are one of each kind being filled and one for each thread.
 
 use super::pack::{FinishedPack, PackedContent};
+use crate::base::ErrorClass;
 use crate::blob::{self, BlobId, Durability, PutOptions, Storage};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
@@ -22,7 +23,7 @@ struct Progress {
     stored_bytes: u64,
     buffers: Vec<Vec<u8>>,
     failed: Option<(BlobId, blob::Error)>,
-    has_failed: bool,
+    failed_class: Option<ErrorClass>,
 }
 
 #[derive(Debug)]
@@ -89,9 +90,9 @@ impl Uploads {
         self.shared.progress.lock().failed.take()
     }
 
-    /// Whether any pack could not be stored.
-    pub(super) fn has_failed(&self) -> bool {
-        self.shared.progress.lock().has_failed
+    /// What the first failure was, however often it is asked.
+    pub(super) fn failed_class(&self) -> Option<ErrorClass> {
+        self.shared.progress.lock().failed_class
     }
 
     /// Takes what is stored and not yet in an index.
@@ -137,7 +138,7 @@ fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
                 progress.stored.push((pack.id, pack.contents));
             }
             Err(error) => {
-                progress.has_failed = true;
+                progress.failed_class.get_or_insert(error.class());
                 progress.failed.get_or_insert((pack.id, error));
             }
         }

@@ -12,7 +12,7 @@ use super::recover;
 use super::session::{ClientIdentity, Session};
 use super::upload::{StoredPack, Uploads};
 use super::{ContentReader, Error, Result};
-use crate::base::{Entropy, ErrorClass, Stopwatch};
+use crate::base::{Entropy, Stopwatch};
 use crate::blob::BlobId;
 use crate::compression::{self, Compressor, HeaderId};
 use crate::crypto::{Hash, NONCE_LEN};
@@ -261,12 +261,10 @@ impl ContentWriter {
     }
 
     fn check_failed(&self) -> Result<()> {
-        if !self.uploads.has_failed() {
-            return Ok(());
-        }
+        let Some(class) = self.uploads.failed_class() else { return Ok(()) };
         match self.uploads.take_failure() {
             Some((pack, source)) => Err(Error::Write { pack, source }),
-            None => Err(Error::SessionFailed { class: ErrorClass::Other }),
+            None => Err(Error::SessionFailed { class }),
         }
     }
 

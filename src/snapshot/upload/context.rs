@@ -79,9 +79,14 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Gives up: the repository cannot be written to.
+    /// Gives up: the repository cannot be written to. The cause counts, whichever worker comes first: the others only
+    /// learn that the session has failed.
     pub(super) fn fail(&self, error: impl Into<Error>) {
-        self.fatal.lock().get_or_insert(error.into());
+        let mut fatal = self.fatal.lock();
+        if fatal.as_ref().is_none_or(is_consequence) {
+            *fatal = Some(error.into());
+        }
+        drop(fatal);
         self.stopped.store(true, Ordering::Release);
         self.queue.stop();
     }
@@ -144,4 +149,11 @@ fn compressor(name: &str) -> Option<&'static dyn Compressor> {
 
 pub(super) fn metadata_compressor(policy: &Policy) -> Option<&'static dyn Compressor> {
     compressor(policy.metadata_compression.compressor())
+}
+
+/// Whether an error only says that another one came before.
+fn is_consequence(error: &Error) -> bool {
+    use crate::{content, object};
+    let (Error::Content(inner) | Error::Object(object::Error::Write(inner))) = error else { return false };
+    matches!(inner, content::Error::SessionFailed { .. })
 }
