@@ -105,27 +105,3 @@ fn links_and_paths_lead_somewhere() {
     assert!(checked > 100, "only {checked} links and paths were found: the reader is broken");
     assert!(bad.is_empty(), "these lead nowhere:\n{}", bad.join("\n"));
 }
-
-/// The names in the first column of the table whose head starts with `head`.
-fn table_names(text: &str, head: &str) -> Vec<String> {
-    let lines = text.lines().skip_while(|line| !line.starts_with(head)).skip(2);
-    let rows = lines.take_while(|line| line.starts_with('|'));
-    rows.filter_map(|row| row.split('`').nth(1)).map(str::to_owned).collect()
-}
-
-#[test]
-fn the_compatibility_tables_list_what_the_registries_hold() {
-    let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/compatibility.md")).unwrap();
-    let same = |head: &str, registry: Vec<&str>| {
-        let (mut listed, mut known) = (table_names(&text, head), registry);
-        listed.sort();
-        known.sort_unstable();
-        assert_eq!(listed, known, "{head}");
-    };
-    same("| hash ", packhorse::crypto::HASHES.to_vec());
-    same("| encryption ", packhorse::crypto::ENCRYPTIONS.to_vec());
-    same("| key derivation ", packhorse::crypto::KEY_DERIVATIONS.to_vec());
-    same("| splitter ", packhorse::splitter::names().collect());
-    same("| compressor ", packhorse::compression::all().iter().map(|compressor| compressor.name()).collect());
-}

@@ -24,11 +24,12 @@ const HASHES: &[&str] = &[
     "hash-hmac-sha3-256",
 ];
 
-const PASSWORDS: &[&str] = &["kdf-pbkdf2", "password-changed", "password-odd"];
+const PASSWORDS: &[&str] = &["kdf-pbkdf2", "kdf-scrypt", "password-changed", "password-odd"];
 
 /// Format versions 1 to 3 with index versions 1 and 2, both ciphers, both ways of upgrading.
 const FORMATS: &[&str] = &[
     "blobcfg-retention",
+    "ecc-100",
     "ecc-50",
     "empty",
     "empty-v1",
@@ -40,6 +41,7 @@ const FORMATS: &[&str] = &[
     "format-v2-upgrade-begin",
     "format-v3-plain",
     "old-default",
+    "params-changed",
     "params-required-feature-warn",
     "upgrade-rolled-back",
 ];
@@ -47,20 +49,21 @@ const FORMATS: &[&str] = &[
 /// Must not open.
 const REFUSED: &[&str] = &["params-required-feature", "upgrade-lock-left"];
 
-/// One for each stream format; zstd is what the formats above are compressed with.
-const COMPRESSORS: &[&str] =
-    &["compress-deflate-default", "compress-lz4", "compress-pgzip", "compress-s2-better"];
+/// A small source under every compressor that Kopia writes; one that it has given up; a larger source.
+const COMPRESSORS: &[&str] = &["compress-each", "compress-lz4", "compress-s2-better"];
 
 const SPLITTERS: &[&str] = &["splitter-dynamic-512k-buzhash", "splitter-dynamic-512k-rabinkarp"];
 
-const SHARDS: &[&str] = &["shards-2-2-2", "shards-flat", "shards-missing", "shards-override"];
+const SHARDS: &[&str] = &["shards-2-2-2", "shards-3-3", "shards-flat", "shards-missing", "shards-override"];
 
 const INDEXES: &[&str] = &["contents-undeleted", "epochs-open", "index-compacted-v1", "index-missing"];
 
 const SOURCES: &[&str] = &[
+    "actions",
     "errors-failfast",
     "errors-fatal",
     "errors-ignored",
+    "history-moved",
     "policies-changed",
     "single-file",
     "stdin",

@@ -173,7 +173,12 @@ fn where_objects_compress_themselves() {
 
 #[test]
 fn with_splitters_and_compression() {
-    check(&["splitter-dynamic-512k-buzhash", "splitter-dynamic-512k-rabinkarp", "compress-s2-better"]);
+    check(&[
+        "splitter-dynamic-512k-buzhash",
+        "splitter-dynamic-512k-rabinkarp",
+        "compress-s2-better",
+        "compress-each",
+    ]);
 }
 
 #[test]
