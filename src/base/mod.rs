@@ -6,6 +6,7 @@
 mod clock;
 mod entropy;
 mod error_class;
+mod extra_fields;
 pub mod file;
 pub mod gojson;
 mod memory;
@@ -16,6 +17,8 @@ mod timestamp;
 pub use clock::{Clock, FixedClock, Stopwatch, SystemClock};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error_class::{ErrorClass, error_chain};
+pub use extra_fields::ExtraFields;
+pub(crate) use extra_fields::{Collector, keeps_extra_fields};
 pub use memory::{MIB, MemoryBudget};
 pub use monitor::{Counter, Counters, Monitor, Quiet};
 pub use secret::Secret;

@@ -4,7 +4,7 @@
 
 use super::Mode;
 use crate::base::gojson::is_zero;
-use crate::base::{Timestamp, gojson};
+use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
 use crate::object::ObjectId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,6 +53,7 @@ impl<'de> Deserialize<'de> for EntryType {
 
 /// One member of a directory, the root of a snapshot, or the content of a placeholder file.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub struct DirEntry {
     /// Base name; bytes that are no UTF-8 stand as U+FFFD.
     #[serde(default)]
@@ -85,7 +86,12 @@ pub struct DirEntry {
     /// Totals of a directory, or of a file that is a snapshot's root.
     #[serde(default)]
     pub summ: Option<Box<DirSummary>>,
+    /// What others have written here, kept.
+    #[serde(skip)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(DirEntry, by hand);
 
 impl DirEntry {
     /// What directories are ordered by.
@@ -116,11 +122,24 @@ struct Stored<'a> {
     summ: Option<&'a DirSummary>,
 }
 
+/// An entry with what others have added to it.
+#[derive(Serialize)]
+struct Extended<'a> {
+    #[serde(flatten)]
+    stored: Stored<'a>,
+    #[serde(flatten)]
+    extra: &'a ExtraFields,
+}
+
 impl Serialize for DirEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let &Self { kind, mode, size, mtime, uid, gid, obj, .. } = self;
         let (name, summ) = (StoredName(self), self.summ.as_deref());
-        Stored { name, kind, mode, size, mtime, uid, gid, obj, summ }.serialize(serializer)
+        let stored = Stored { name, kind, mode, size, mtime, uid, gid, obj, summ };
+        if self.extra.is_empty() {
+            return stored.serialize(serializer);
+        }
+        Extended { stored, extra: &self.extra }.serialize(serializer)
     }
 }
 
@@ -152,8 +171,8 @@ pub struct EntryError {
 }
 
 /// Totals of a subtree.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, remote = "Self")]
 pub struct DirSummary {
     /// Bytes in all files; links do not count.
     pub size: u64,
@@ -178,7 +197,12 @@ pub struct DirSummary {
     /// The failures, by path.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
     pub errors: Vec<EntryError>,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(DirSummary);
 
 pub(super) fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,

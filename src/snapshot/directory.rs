@@ -9,7 +9,7 @@
 
 use super::dir_entry::null_is_empty;
 use super::{DirEntry, DirSummary, EntryError, EntryType, Error, Result};
-use crate::base::{Timestamp, gojson};
+use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
 use crate::object::{ObjectId, ObjectReader};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -19,6 +19,7 @@ const MAX_LISTED_ERRORS: usize = 1000;
 
 /// A directory as stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct DirectoryManifest {
     stream: String,
     /// The members, directories first, each group by the bytes of the names.
@@ -27,7 +28,12 @@ pub struct DirectoryManifest {
     /// Totals of the subtree.
     #[serde(default)]
     pub summary: Option<DirSummary>,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(DirectoryManifest);
 
 /// Go writes a slice that was never appended to as `null`.
 fn empty_is_null<S: Serializer>(entries: &[DirEntry], serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -61,7 +67,7 @@ impl DirectoryManifest {
         summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
         summary.errors.truncate(MAX_LISTED_ERRORS);
         incomplete.clone_into(&mut summary.incomplete);
-        Self { stream: STREAM.to_owned(), entries, summary: Some(summary) }
+        Self { stream: STREAM.to_owned(), entries, summary: Some(summary), extra: ExtraFields::default() }
     }
 
     /// The bytes to store.
@@ -110,6 +116,7 @@ mod tests {
             gid: 1000,
             obj: obj.parse().unwrap(),
             summ: None,
+            extra: ExtraFields::default(),
         }
     }
 
@@ -135,6 +142,19 @@ mod tests {
         assert_eq!(String::from_utf8(full.to_bytes()).unwrap(), json);
         assert_eq!(DirectoryManifest::parse(json.as_bytes()).unwrap(), full);
         assert!(DirectoryManifest::parse(br#"{"stream":"kopia:indirect","entries":[]}"#).is_err());
+    }
+
+    #[test]
+    fn what_others_have_added_survives_a_rewrite() {
+        let json = concat!(
+            r#"{"stream":"kopia:directory","entries":[{"name":"f","type":"f","mode":"0644","#,
+            r#""mtime":"2024-01-02T03:04:05Z","obj":"abcd","xattr":{"user.a":"AQ=="},"n":1e3}],"#,
+            r#""summary":{"size":0,"files":1,"symlinks":0,"dirs":1,"maxTime":"2024-01-02T03:04:05Z","numFailed":0,"#,
+            r#""more":[ ]},"later":true}"#,
+            "\n"
+        );
+        let manifest = DirectoryManifest::parse(json.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(manifest.to_bytes()).unwrap(), json);
     }
 
     #[test]

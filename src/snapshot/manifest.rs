@@ -4,7 +4,7 @@
 
 use super::DirEntry;
 use super::dir_entry::null_is_empty;
-use crate::base::Timestamp;
+use crate::base::{ExtraFields, Timestamp, keeps_extra_fields};
 use crate::manifest::{Labels, ManifestId};
 use crate::policy::SourceInfo;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub struct SnapshotStats {
 
 /// One snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", remote = "Self")]
 pub struct SnapshotManifest {
     /// The manifest's id once loaded; stored empty.
     #[serde(default)]
@@ -76,7 +76,12 @@ pub struct SnapshotManifest {
     /// Names under which it is kept from expiry.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_empty")]
     pub pins: Vec<String>,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(SnapshotManifest);
 
 fn null_is_empty_map<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
@@ -119,4 +124,31 @@ pub(super) fn source_labels(source: &SourceInfo) -> Labels {
         ("username".to_owned(), source.user_name.clone()),
         ("path".to_owned(), source.path.clone()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::gojson;
+
+    #[test]
+    fn what_others_have_added_survives_a_rewrite() {
+        let json = concat!(
+            r#"{"id":"","source":{"host":"h","userName":"u","path":"/p"},"description":"","#,
+            r#""startTime":"2024-01-02T03:04:05Z","endTime":"2024-01-02T03:04:06Z","stats":{"totalSize":0,"#,
+            r#""excludedTotalSize":0,"fileCount":0,"cachedFiles":0,"nonCachedFiles":0,"dirCount":0,"#,
+            r#""excludedFileCount":0,"excludedDirCount":0,"ignoredErrorCount":0,"errorCount":0},"#,
+            r#""rootEntry":{"name":"p","type":"d","mode":"0755","obj":"kabcd","new":0},"pins":["x"],"next":{"a":1}}"#
+        );
+        let manifest: SnapshotManifest = serde_json::from_str(json).unwrap();
+        assert_eq!(String::from_utf8(gojson::to_vec(&manifest).unwrap()).unwrap(), json);
+    }
+
+    #[test]
+    fn manifests_of_old_releases_lack_fields() {
+        let json = r#"{"source":{"host":"h","userName":"u","path":"/p"},"startTime":"2019-01-02T03:04:05Z"}"#;
+        let manifest: SnapshotManifest = serde_json::from_str(json).unwrap();
+        assert!(manifest.is_complete() && manifest.root_entry.is_none() && manifest.pins.is_empty());
+        assert_eq!(manifest.end_time, Timestamp::default());
+    }
 }

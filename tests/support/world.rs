@@ -146,6 +146,7 @@ pub(crate) fn snapshot(repository: &Repository, path: &Path) -> Run {
         tags: std::collections::BTreeMap::new(),
         storage_stats: None,
         pins: Vec::new(),
+        extra: packhorse::base::ExtraFields::default(),
     };
     manifest.save(&mut writer).unwrap();
     writer.flush().unwrap();

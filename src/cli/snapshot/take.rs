@@ -127,6 +127,7 @@ fn manifest(plan: &Plan, uploaded: Uploaded, measured: (Timestamp, Timestamp)) -
         tags,
         storage_stats: None,
         pins,
+        extra: packhorse::base::ExtraFields::default(),
     }
 }
 
