@@ -21,7 +21,7 @@ const PASSWORD: &str = "cuts";
 
 /// An object as Kopia wrote it.
 #[derive(Deserialize)]
-struct Object {
+struct Written {
     /// How many bytes of the stream it holds.
     size: usize,
     object: String,
@@ -46,7 +46,7 @@ fn repository() -> Repository {
 }
 
 /// Writes the object again; what is unlike Kopia's, if anything.
-fn difference(repository: &Repository, name: &str, kopias: &Object, stream: &[u8]) -> Option<String> {
+fn difference(repository: &Repository, name: &str, kopias: &Written, stream: &[u8]) -> Option<String> {
     let mut writer = repository.begin(&WriteOptions::new(1, MemoryBudget::UNLIMITED)).unwrap();
     let cutter = ObjectWriter::new(Arc::clone(writer.objects().contents()), splitter::by_name(name)?);
     let options = ObjectOptions { prefix: IdPrefix::NONE, compressor: None, metadata_compressor: None };
@@ -69,7 +69,7 @@ fn difference(repository: &Repository, name: &str, kopias: &Object, stream: &[u8
 
 #[test]
 fn every_splitter_cuts_where_kopia_does() {
-    let kopias: BTreeMap<String, Object> =
+    let kopias: BTreeMap<String, Written> =
         serde_json::from_str(include_str!("fixtures/splitters/cuts.json")).unwrap();
     let known: Vec<&str> = kopias.keys().map(String::as_str).collect();
     let mut names: Vec<&str> = splitter::names().collect();
