@@ -83,6 +83,17 @@ impl PolicyTree {
         self.node.defined
     }
 
+    /// The policies in force here and below, each once.
+    pub fn policies(&self) -> Vec<&Policy> {
+        let below = self.node.children.values().flat_map(|child| {
+            let mut policies = child.policies();
+            // A child without a policy of its own begins with this node's.
+            policies.drain(..usize::from(!child.node.defined));
+            policies
+        });
+        std::iter::once(&*self.node.policy).chain(below).collect()
+    }
+
     /// What the node's own policy, if it has one, says of the files to leave out.
     pub fn ignore_policy(&self) -> Option<IgnorePolicy> {
         self.node.defined.then(|| self.node.policy.ignore_policy())
@@ -126,6 +137,8 @@ mod tests {
                 assert_eq!(node.ignore_policy().is_some(), defined, "{path}");
             }
         }
+        let latest = |policy: &&Policy| policy.retention.keep_latest.unwrap();
+        assert_eq!(tree.policies().iter().map(latest).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(!PolicyTree::built_in().is_defined());
     }
 }

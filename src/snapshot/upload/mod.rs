@@ -12,6 +12,7 @@
 //! all entries of a directory there ──► directory manifest ──► entry of the parent
 //! ```
 
+mod algorithms;
 mod big_file;
 mod context;
 mod counts;
@@ -84,6 +85,9 @@ pub fn upload(
     };
     let metadata = std::fs::metadata(path)
         .map_err(|source| unreadable(crate::source::Error::Root { path: path.to_owned(), source }))?;
+    for warning in algorithms::unknown(policies) {
+        (writer.repository().environment().warn)(&warning);
+    }
     let context = Context::new(writer, policies, monitor, options);
     if metadata.is_dir() {
         let (directory, entry) = Directory::open_root(path).map_err(unreadable)?;
