@@ -13,6 +13,7 @@ mod recover;
 mod session;
 mod upload;
 mod writer;
+mod zero_runs;
 
 pub use error::{Error, Result};
 pub use format::ContentFormat;

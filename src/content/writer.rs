@@ -11,6 +11,7 @@ use super::pack::{FinishedPack, PackBuilder, PackKind, PackedContent, index_entr
 use super::recover;
 use super::session::{ClientIdentity, Session};
 use super::upload::{StoredPack, Uploads};
+use super::zero_runs::ZeroRuns;
 use super::{ContentReader, Error, Result};
 use crate::base::{Entropy, Stopwatch};
 use crate::blob::BlobId;
@@ -71,6 +72,7 @@ pub struct ContentWriter {
     identity: ClientIdentity,
     entropy: Arc<dyn Entropy>,
     claims: Claims,
+    zero_runs: ZeroRuns,
     /// Writers hold it shared; a flush takes it alone for the moment in which it detaches what is pending.
     gate: RwLock<()>,
     session: Mutex<Option<Session>>,
@@ -104,6 +106,7 @@ impl ContentWriter {
             identity,
             entropy,
             claims: Claims::new(),
+            zero_runs: ZeroRuns::default(),
             gate: RwLock::new(()),
             session: Mutex::new(None),
             dead_markers: Mutex::new(Vec::new()),
@@ -181,7 +184,8 @@ impl ContentWriter {
         }
         let inputs: Vec<&[u8]> = batch.iter().map(|content| &*content.data).collect();
         scratch.hashes.clear();
-        self.reader.format().crypto.hasher().hash_many(&inputs, &mut scratch.hashes);
+        let hasher = self.reader.format().crypto.hasher();
+        self.zero_runs.hash_many(hasher, &inputs, &mut scratch.hashes);
         drop(inputs);
         let open = self.gate.read();
         for (position, content) in batch.iter_mut().enumerate() {
