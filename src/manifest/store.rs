@@ -176,3 +176,78 @@ fn merge(batches: Vec<Vec<ManifestEntry>>) -> HashMap<ManifestId, ManifestEntry>
     merged.retain(|_, entry| !entry.deleted);
     merged
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{FixedClock, SeededEntropy};
+
+    fn entry(id: &str, modified: &str, text: Option<&str>) -> ManifestEntry {
+        let data = text.map(|text| RawValue::from_string(format!("\"{text}\"")).unwrap().into());
+        ManifestEntry {
+            id: ManifestId::new(id),
+            labels: Some(Labels::from([("type".to_owned(), "t".to_owned())])),
+            modified: modified.parse().unwrap(),
+            deleted: text.is_none(),
+            data,
+        }
+    }
+
+    const EARLY: &str = "2024-01-01T00:00:00Z";
+    const LATE: &str = "2024-01-01T00:00:00.000000001Z";
+
+    fn texts(batches: Vec<Vec<ManifestEntry>>) -> Vec<(String, String)> {
+        let text = |entry: &ManifestEntry| entry.data.as_ref().unwrap().get().to_owned();
+        let mut found: Vec<_> =
+            merge(batches).values().map(|entry| (entry.id.to_string(), text(entry))).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn batches_merge_alike_in_any_order() {
+        let batches = vec![
+            vec![
+                entry("a", EARLY, Some("old")),
+                entry("b", EARLY, Some("gone")),
+                entry("c", LATE, Some("kept")),
+            ],
+            vec![entry("a", LATE, Some("new")), entry("b", LATE, None), entry("c", EARLY, None)],
+        ];
+        let wanted = [("a".to_owned(), "\"new\"".to_owned()), ("c".to_owned(), "\"kept\"".to_owned())];
+        assert_eq!(texts(batches.clone()), wanted);
+        assert_eq!(texts(batches.into_iter().rev().collect()), wanted);
+    }
+
+    /// A compaction leaves copies of one entry in two batches for a while.
+    #[test]
+    fn of_equal_times_the_first_batch_counts() {
+        let (one, other) = (vec![entry("a", EARLY, Some("1"))], vec![entry("a", EARLY, Some("2"))]);
+        assert_eq!(texts(vec![one.clone(), other.clone()])[0].1, "\"1\"");
+        assert_eq!(texts(vec![other, one])[0].1, "\"2\"");
+    }
+
+    #[test]
+    fn a_tombstone_is_later_than_what_it_deletes() {
+        let behind = FixedClock::new("2023-01-01T00:00:00Z".parse().unwrap());
+        let live = entry("a", EARLY, Some("x"));
+        let mut store = ManifestStore::default();
+        store.committed.insert(live.id.clone(), live.clone());
+        store.delete(&live.id, &behind);
+        let tombstone = store.pending[&live.id].clone();
+        assert!(store.get(&live.id).is_err() && store.find(&[("type", "t")]).is_empty());
+        assert!(texts(vec![vec![tombstone], vec![live]]).is_empty());
+    }
+
+    #[test]
+    fn a_replacement_leaves_one() {
+        let (clock, entropy) = (FixedClock::new(EARLY.parse().unwrap()), SeededEntropy::new(1));
+        let labels = Labels::from([("type".to_owned(), "t".to_owned())]);
+        let mut store = ManifestStore::default();
+        store.put(labels.clone(), &1, &clock, &entropy);
+        store.put(labels.clone(), &2, &clock, &entropy);
+        let id = store.replace(labels, &3, &clock, &entropy);
+        let found: Vec<_> = store.find(&[("type", "t")]).iter().map(|entry| entry.id.clone()).collect();
+        assert_eq!(found, [id]);
+    }
+}
