@@ -1,6 +1,6 @@
 //! `kopia.blobcfg`: for how long the store must keep blobs from being deleted.
 
-use super::{CONFIG_BLOB, Error, Result, envelope};
+use super::{CONFIG_BLOB, Error, Result, UnknownFields, envelope};
 use crate::base::{Entropy, Secret, gojson};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct BlobConfig {
     /// How long blobs are locked, in nanoseconds; 0 for not at all.
     #[serde(skip_serializing_if = "is_zero")]
     pub retention_period: i64,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde's skip_serializing_if asks for")]

@@ -1,6 +1,6 @@
 //! How the index of a repository is divided into epochs.
 
-use super::{Error, Result};
+use super::{Error, Result, UnknownFields};
 use serde::{Deserialize, Serialize};
 
 const SECOND: i64 = 1_000_000_000;
@@ -31,6 +31,9 @@ pub struct EpochParameters {
     pub epoch_advance_on_total_size_bytes_threshold: i64,
     /// How many blobs to delete at once.
     pub delete_parallelism: i64,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 impl EpochParameters {
@@ -44,6 +47,7 @@ impl EpochParameters {
         epoch_advance_on_count_threshold: 20,
         epoch_advance_on_total_size_bytes_threshold: 10 << 20,
         delete_parallelism: 4,
+        unknown: UnknownFields::NONE,
     };
 
     /// Checks what Kopia checks before it writes them.

@@ -1,6 +1,6 @@
 //! Features a client must understand before it may touch a repository.
 
-use super::{Error, Result};
+use super::{Error, Result, UnknownFields};
 use serde::{Deserialize, Serialize};
 
 /// The features understood here.
@@ -16,6 +16,9 @@ pub struct RequiredFeature {
     pub feature: String,
     /// What a client does that does not know it.
     pub if_not_understood: IfNotUnderstood,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// What a client does that does not understand a feature.
@@ -33,6 +36,9 @@ pub struct IfNotUnderstood {
     /// The client's version that understands the feature.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub upgrade_to_version: String,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 impl RequiredFeature {

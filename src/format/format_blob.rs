@@ -1,7 +1,7 @@
 //! The outer document of `kopia.repository`: what is needed before the password can be tried.
 
 use super::base64_json;
-use super::{BlobConfig, Error, REPOSITORY_BLOB, RepositoryFormat, Result, envelope};
+use super::{BlobConfig, Error, REPOSITORY_BLOB, RepositoryFormat, Result, UnknownFields, envelope};
 use crate::base::{Entropy, Secret, gojson};
 use crate::crypto;
 use serde::{Deserialize, Serialize};
@@ -32,18 +32,25 @@ pub struct FormatBlob {
     /// The encrypted inner document.
     #[serde(rename = "encryptedBlockFormat", skip_serializing_if = "Vec::is_empty", with = "base64_json")]
     pub encrypted_format: Vec<u8>,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 /// The inner document wraps the format once more.
 #[derive(Serialize)]
 struct InnerRef<'a> {
     format: &'a RepositoryFormat,
+    #[serde(flatten)]
+    around: &'a UnknownFields,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Inner {
     format: RepositoryFormat,
+    #[serde(flatten)]
+    around: UnknownFields,
 }
 
 impl FormatBlob {
@@ -81,6 +88,7 @@ impl FormatBlob {
             key_algorithm: key_algorithm.to_owned(),
             encryption: envelope::ENCRYPTION.to_owned(),
             encrypted_format: Vec::new(),
+            unknown: UnknownFields::NONE,
         };
         let key = blob.derive_key(password)?;
         blob.encrypt(entropy, format, &key)?;
@@ -106,7 +114,7 @@ impl FormatBlob {
         let plain = envelope::open(key, &self.unique_id, INNER, &self.encrypted_format)?;
         let inner: Inner = serde_json::from_slice(plain.expose())
             .map_err(|source| Error::Json { document: INNER, source })?;
-        Ok(inner.format)
+        Ok(RepositoryFormat { around: inner.around, ..inner.format })
     }
 
     /// Replaces the inner document.
@@ -115,7 +123,7 @@ impl FormatBlob {
     /// [`Error::UnknownEncryption`], [`Error::Seal`].
     pub fn encrypt(&mut self, entropy: &dyn Entropy, format: &RepositoryFormat, key: &Secret) -> Result<()> {
         self.check_encryption()?;
-        let plain = gojson::to_vec(&InnerRef { format })
+        let plain = gojson::to_vec(&InnerRef { format, around: &format.around })
             .map(Secret::new)
             .map_err(|source| Error::Json { document: INNER, source })?;
         self.encrypted_format = envelope::seal(entropy, key, &self.unique_id, INNER, plain.expose())?;
@@ -175,7 +183,7 @@ mod tests {
         let key = blob.derive_key(&Secret::from("correct horse")).unwrap();
         assert_eq!(hex::encode(key.expose()), KEY);
         let mut format = blob.decrypt(&key).unwrap();
-        assert_eq!(gojson::to_vec(&InnerRef { format: &format }).unwrap(), PLAIN.as_bytes());
+        assert_eq!(gojson::to_vec(&InnerRef { format: &format, around: &format.around }).unwrap(), PLAIN.as_bytes());
         assert_eq!(format.epoch_parameters, EpochParameters::DEFAULT);
         assert_eq!(format.master_key.expose(), (0x20..=0x3f).collect::<Vec<u8>>());
         format.validate_for_open().unwrap();
@@ -206,7 +214,7 @@ mod tests {
         let sealed = BlobConfig::default().seal(&Zeros, &key(), &id).unwrap();
         assert_eq!(hex::encode(&sealed), "00000000000000000000000023cd8f0a183be373acb4c50ee7d1c6f43f50");
         assert_eq!(BlobConfig::open(&key(), &id, &sealed).unwrap(), BlobConfig::default());
-        let locked = BlobConfig { retention_mode: "GOVERNANCE".into(), retention_period: 86_400_000_000_000 };
+        let locked = BlobConfig { retention_mode: "GOVERNANCE".into(), retention_period: 86_400_000_000_000, ..BlobConfig::default() };
         assert!(locked.is_retention_enabled() && locked.validate().is_ok());
         let sealed = locked.seal(&Zeros, &key(), &id).unwrap();
         assert_eq!(BlobConfig::open(&key(), &id, &sealed).unwrap(), locked);

@@ -8,7 +8,8 @@
 //!   version, an unknown required feature and a damaged blob are three different errors;
 //! - **F2** a wrong password is never reported as damage, nor damage as a wrong password where they can be told apart
 //!   ([`diagnose`]);
-//! - **F3** rewriting a document that was read unchanged keeps every parameter this layer knows.
+//! - **F3** rewriting a document keeps everything that was in it, also fields that nobody here knows
+//!   ([`UnknownFields`]).
 
 mod base64_json;
 mod blob_config;
@@ -21,6 +22,7 @@ mod format_blob;
 mod purpose_keys;
 mod recovery;
 mod repository_format;
+mod unknown;
 mod upgrade_lock;
 
 pub use blob_config::{BlobConfig, RETENTION_PERIOD_NANOS_MIN};
@@ -36,6 +38,7 @@ pub use repository_format::{
     MAX_PACK_SIZE_DEFAULT, MAX_PACK_SIZE_LARGEST, MAX_PACK_SIZE_SMALLEST, NewFormat, RepositoryFormat,
     VERSION_NEWEST, VERSION_OLDEST,
 };
+pub use unknown::UnknownFields;
 pub use upgrade_lock::{UpgradeLock, UpgradeStatus};
 
 /// The blob with the repository's format, encrypted under the password.

@@ -1,7 +1,7 @@
 //! The encrypted inner document of `kopia.repository`: algorithms, keys and parameters of a repository.
 
 use super::base64_json;
-use super::{EpochParameters, Error, RequiredFeature, Result, UpgradeLock, features};
+use super::{EpochParameters, Error, RequiredFeature, Result, UnknownFields, UpgradeLock, features};
 use crate::base::{Entropy, MIB, Secret, Timestamp};
 use crate::crypto;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -68,6 +68,12 @@ pub struct RepositoryFormat {
     /// Features every client must understand.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "base64_json::null_default")]
     pub required_features: Vec<RequiredFeature>,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
+    /// The same beside the object that holds these.
+    #[serde(skip)]
+    pub around: UnknownFields,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde's skip_serializing_if asks for")]
@@ -150,6 +156,8 @@ impl RepositoryFormat {
             splitter: options.splitter,
             upgrade_lock: None,
             required_features: Vec::new(),
+            unknown: UnknownFields::NONE,
+            around: UnknownFields::NONE,
         };
         format.validate_for_write()?;
         Ok(format)
@@ -263,7 +271,9 @@ mod tests {
         assert!(text.ends_with(r#""enablePasswordChange":false}"#), "{text}");
         let nulls =
             r#"{"requiredFeatures":null,"upgradeLock":null,"secret":null,"epochParameters":null,"new":1}"#;
-        assert_eq!(serde_json::from_str::<RepositoryFormat>(nulls).unwrap(), empty);
+        let mut read: RepositoryFormat = serde_json::from_str(nulls).unwrap();
+        assert!(!std::mem::take(&mut read.unknown).is_empty());
+        assert_eq!(read, empty);
     }
 
     #[test]

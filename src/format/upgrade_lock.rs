@@ -1,6 +1,6 @@
 //! The lock a client places while it upgrades a repository.
 
-use super::{Error, Result};
+use super::{Error, Result, UnknownFields};
 use crate::base::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct UpgradeLock {
     /// By how much clocks may differ.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_permitted_clock_drift: i64,
+    /// Fields this program does not know.
+    #[serde(flatten)]
+    pub unknown: UnknownFields,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde's skip_serializing_if asks for")]
@@ -120,6 +123,7 @@ mod tests {
             status_poll_interval: MINUTE,
             message: "wait".into(),
             max_permitted_clock_drift: 5 * MINUTE,
+            unknown: UnknownFields::NONE,
         }
     }
 

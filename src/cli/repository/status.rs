@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use packhorse::base::{Secret, gojson};
 use packhorse::blob::{Capacity, ConnectionInfo};
-use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat};
+use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat, UnknownFields};
 use packhorse::repo::{ClientOptions, ConnectionFile, Repository};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -98,6 +98,7 @@ fn public_part(format: &RepositoryFormat) -> RepositoryFormat {
         splitter: String::new(),
         upgrade_lock: None,
         required_features: Vec::new(),
+        unknown: UnknownFields::NONE,
         ..format.clone()
     }
 }
