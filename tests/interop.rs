@@ -1,5 +1,7 @@
 //! Real Kopia and this program on the same repositories. Runs where `PACKHORSE_TEST_KOPIA` names a kopia executable.
 
+mod repository;
+
 use crate::support::programs::Program;
 use crate::support::trees::{self, Dice, Times, differences};
 use std::path::Path;

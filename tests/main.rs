@@ -17,6 +17,7 @@ mod documents;
 mod fixtures;
 mod interop;
 mod order;
+mod repository;
 mod restore;
 mod roundtrip;
 mod same_ids;

@@ -10,7 +10,7 @@ use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
 use packhorse::blob::{self, OpenMode, ReadOnly, Storage};
 use packhorse::content::ClientIdentity;
-use packhorse::repo::{self, ConnectionFile, Repository, WriteOptions};
+use packhorse::repo::{self, ConnectionFile, FormatEditor, Repository, WriteOptions};
 use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Name of the connection file when none is given.
 const DEFAULT_CONFIG: &str = "repository.config";
+const OPENING: &str = "cannot open the repository";
 
 /// What a command needs beside its own flags.
 pub(crate) struct Context {
@@ -154,17 +155,28 @@ impl Context {
 
     /// Opens the repository that the connection file leads to.
     pub(crate) fn open_repository(&self, write: bool) -> Result<Repository> {
-        let connection = self.connection().explain("cannot open the repository")?;
+        let (connection, storage, password) = self.connected(write)?;
+        self.open_storage(storage, &password, self.identity(&connection))
+    }
+
+    /// Opens the format of that repository to change it.
+    pub(crate) fn edit_format(&self) -> Result<FormatEditor> {
+        let (_, storage, password) = self.connected(true)?;
+        FormatEditor::open(storage, &password, self.repository_environment()).explain(OPENING)
+    }
+
+    /// The connection, the store it leads to, and the password.
+    fn connected(&self, write: bool) -> Result<(ConnectionFile, Arc<dyn Storage>, Secret)> {
+        let connection = self.connection().explain(OPENING)?;
         if write && connection.client.readonly {
             return Err(repo::Error::ReadOnly.into());
         }
         let path = self.config_path()?;
-        let info = connection.store(&path).explain("cannot open the repository")?;
-        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock))
-            .explain("cannot open the repository")?;
+        let info = connection.store(&path).explain(OPENING)?;
+        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
         let storage: Arc<dyn Storage> = if write { storage } else { Arc::new(ReadOnly::new(storage)) };
         let password = self.password_to_open(&path)?;
-        self.open_storage(storage, &password, self.identity(&connection))
+        Ok((connection, storage, password))
     }
 
     /// Opens the repository in a store.
@@ -174,13 +186,16 @@ impl Context {
         password: &Secret,
         identity: ClientIdentity,
     ) -> Result<Repository> {
+        Repository::open(storage, password, identity, self.repository_environment()).explain(OPENING)
+    }
+
+    fn repository_environment(&self) -> repo::Environment {
         let talk = Arc::clone(&self.talk);
-        let environment = repo::Environment {
+        repo::Environment {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             warn: Arc::new(move |message: &str| talk.warning(message)),
-        };
-        Repository::open(storage, password, identity, environment).explain("cannot open the repository")
+        }
     }
 
     /// Who a connection says this client is.

@@ -17,6 +17,8 @@ pub(crate) struct Environment {
     pub(crate) config_path: Option<PathBuf>,
     /// `KOPIA_PASSWORD`.
     pub(crate) password: Option<packhorse::base::Secret>,
+    /// `KOPIA_NEW_PASSWORD`.
+    pub(crate) new_password: Option<packhorse::base::Secret>,
     /// `KOPIA_CACHE_DIRECTORY`.
     pub(crate) cache_directory: Option<PathBuf>,
     /// `KOPIA_PERSIST_CREDENTIALS_ON_CONNECT`.
@@ -45,7 +47,8 @@ impl Environment {
             xdg_config_home: variable("XDG_CONFIG_HOME").map(PathBuf::from),
             xdg_cache_home: variable("XDG_CACHE_HOME").map(PathBuf::from),
             config_path: variable("KOPIA_CONFIG_PATH").map(PathBuf::from),
-            password: variable("KOPIA_PASSWORD").map(|value| value.to_string_lossy().as_ref().into()),
+            password: secret("KOPIA_PASSWORD"),
+            new_password: secret("KOPIA_NEW_PASSWORD"),
             cache_directory: variable("KOPIA_CACHE_DIRECTORY").map(PathBuf::from),
             persist_credentials: switch("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"),
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
@@ -88,6 +91,10 @@ impl Environment {
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn secret(name: &str) -> Option<packhorse::base::Secret> {
+    variable(name).map(|value| value.to_string_lossy().as_ref().into())
 }
 
 fn switch(name: &str) -> Option<bool> {

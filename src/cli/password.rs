@@ -34,12 +34,19 @@ impl Context {
         if let Some(password) = self.given_password()? {
             return Ok(password);
         }
-        let first = ask("Password of the new repository: ")?;
-        if first == ask("The same password again: ")? {
-            Ok(first)
-        } else {
-            Err(Failure::new("the two passwords differ"))
+        ask_twice("Password of the new repository: ")
+    }
+
+    /// The password to change to: of the flag, the variable, or asked for twice.
+    pub(crate) fn new_password(&self, flag: Option<&str>) -> Result<Secret> {
+        if let Some(password) = flag.and_then(trimmed) {
+            return Ok(password);
         }
+        let variable = self.environment().new_password.as_ref();
+        if let Some(password) = variable.and_then(|text| trimmed(&String::from_utf8_lossy(text.expose()))) {
+            return Ok(password);
+        }
+        ask_twice("New password of the repository: ")
     }
 
     /// Whether the password is to be kept after a connect.
@@ -47,9 +54,8 @@ impl Context {
         self.globals().persist_credentials.or(self.environment().persist_credentials).unwrap_or(true)
     }
 
-    /// Flag, file, then variable. White space around the first and last is no part of a password, as in Kopia.
+    /// Flag, file, then variable.
     fn given_password(&self) -> Result<Option<Secret>> {
-        let trimmed = |text: &str| Some(Secret::from(text.trim())).filter(|password| !password.is_empty());
         if let Some(password) = self.globals().password.as_deref().and_then(trimmed) {
             return Ok(Some(password));
         }
@@ -59,6 +65,11 @@ impl Context {
         let variable = self.environment().password.as_ref();
         Ok(variable.and_then(|password| trimmed(&String::from_utf8_lossy(password.expose()))))
     }
+}
+
+/// White space around a password in a flag or a variable is no part of it; what is empty then is none.
+fn trimmed(text: &str) -> Option<Secret> {
+    Some(Secret::from(text.trim())).filter(|password| !password.is_empty())
 }
 
 /// A password file: its bytes without one line feed at the end.
@@ -88,6 +99,18 @@ fn ask(prompt: &str) -> Result<Secret> {
     }
     let text = rpassword::prompt_password(prompt).explain("cannot read the password")?;
     Ok(Secret::new(text.into_bytes()))
+}
+
+fn ask_twice(prompt: &str) -> Result<Secret> {
+    let first = ask(prompt)?;
+    if first.is_empty() {
+        return Err(Failure::new("an empty password is none"));
+    }
+    if first == ask("The same password again: ")? {
+        Ok(first)
+    } else {
+        Err(Failure::new("the two passwords differ"))
+    }
 }
 
 /// The file beside a connection file in which Kopia keeps the password.

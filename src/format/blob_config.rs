@@ -1,6 +1,6 @@
 //! `kopia.blobcfg`: for how long the store must keep blobs from being deleted.
 
-use super::{CONFIG_BLOB, Error, Result, UnknownFields, envelope};
+use super::{CONFIG_BLOB, Error, REPOSITORY_BLOB, Result, UnknownFields, envelope};
 use crate::base::{Entropy, Secret, gojson};
 use serde::{Deserialize, Serialize};
 
@@ -61,12 +61,11 @@ impl BlobConfig {
     /// Decrypts the settings.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when authentication fails: the caller's key has opened the format blob before, so the key is
-    /// not in doubt. (A change of the password that crashed half-way looks the same.) [`Error::Truncated`],
-    /// [`Error::Json`].
+    /// [`Error::TwoKeys`] when authentication fails: the caller's key has opened the format blob before.
+    /// [`Error::Truncated`], [`Error::Json`].
     pub fn open(key: &Secret, unique_id: &[u8], stored: &[u8]) -> Result<Self> {
         let plain = envelope::open(key, unique_id, CONFIG_BLOB, stored).map_err(|error| match error {
-            Error::WrongPassword => Error::Damaged { document: CONFIG_BLOB },
+            Error::WrongPassword => Error::TwoKeys { opened: REPOSITORY_BLOB, closed: CONFIG_BLOB },
             other => other,
         })?;
         serde_json::from_slice(plain.expose()).map_err(|source| Error::Json { document: CONFIG_BLOB, source })

@@ -27,11 +27,16 @@ pub enum Error {
         /// Its length in bytes.
         length: usize,
     },
-    /// An encrypted document fails authentication although the key opens others.
-    #[error("{document} is damaged: the password is right, but the bytes are not those that were written")]
-    Damaged {
-        /// The blob or the part of it.
-        document: &'static str,
+    /// The password opens one of the two blobs under its key and not the other.
+    #[error(
+        "the password opens {opened} but not {closed}: that blob is damaged, or a change of the password was \
+         interrupted (then the same change, asked for again with the old password, completes it)"
+    )]
+    TwoKeys {
+        /// The blob that opens.
+        opened: &'static str,
+        /// The blob that does not.
+        closed: &'static str,
     },
     /// The password does not open the repository.
     #[error("the password does not open this repository")]
@@ -124,7 +129,7 @@ impl Error {
     /// What the failure means for the caller.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Json { .. } | Self::Truncated { .. } | Self::Damaged { .. } => ErrorClass::Corrupt,
+            Self::Json { .. } | Self::Truncated { .. } | Self::TwoKeys { .. } => ErrorClass::Corrupt,
             Self::WrongPassword => ErrorClass::WrongPassword,
             Self::UnknownEncryption { .. }
             | Self::UnsupportedVersion { .. }

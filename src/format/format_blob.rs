@@ -1,7 +1,9 @@
 //! The outer document of `kopia.repository`: what is needed before the password can be tried.
 
 use super::base64_json;
-use super::{BlobConfig, Error, REPOSITORY_BLOB, RepositoryFormat, Result, UnknownFields, envelope};
+use super::{
+    BlobConfig, CONFIG_BLOB, Error, REPOSITORY_BLOB, RepositoryFormat, Result, UnknownFields, envelope,
+};
 use crate::base::{Entropy, Secret, gojson};
 use crate::crypto;
 use serde::{Deserialize, Serialize};
@@ -108,7 +110,7 @@ impl FormatBlob {
     ///
     /// # Errors
     /// [`Error::UnknownEncryption`]; [`Error::Truncated`] and [`Error::Json`] for damage; [`Error::WrongPassword`] when
-    /// authentication fails, which [`diagnose`] may turn into [`Error::Damaged`].
+    /// authentication fails, which [`diagnose`] may turn into [`Error::TwoKeys`].
     pub fn decrypt(&self, key: &Secret) -> Result<RepositoryFormat> {
         self.check_encryption()?;
         let plain = envelope::open(key, &self.unique_id, INNER, &self.encrypted_format)?;
@@ -144,7 +146,7 @@ impl FormatBlob {
 /// the format blob is damaged (or a change of the password stopped between the two).
 pub fn diagnose(format: &FormatBlob, blobcfg: Option<&[u8]>, key: &Secret) -> Error {
     let opens = blobcfg.is_some_and(|stored| BlobConfig::open(key, &format.unique_id, stored).is_ok());
-    if opens { Error::Damaged { document: REPOSITORY_BLOB } } else { Error::WrongPassword }
+    if opens { Error::TwoKeys { opened: CONFIG_BLOB, closed: REPOSITORY_BLOB } } else { Error::WrongPassword }
 }
 
 #[cfg(test)]
@@ -183,7 +185,10 @@ mod tests {
         let key = blob.derive_key(&Secret::from("correct horse")).unwrap();
         assert_eq!(hex::encode(key.expose()), KEY);
         let mut format = blob.decrypt(&key).unwrap();
-        assert_eq!(gojson::to_vec(&InnerRef { format: &format, around: &format.around }).unwrap(), PLAIN.as_bytes());
+        assert_eq!(
+            gojson::to_vec(&InnerRef { format: &format, around: &format.around }).unwrap(),
+            PLAIN.as_bytes()
+        );
         assert_eq!(format.epoch_parameters, EpochParameters::DEFAULT);
         assert_eq!(format.master_key.expose(), (0x20..=0x3f).collect::<Vec<u8>>());
         format.validate_for_open().unwrap();
@@ -214,7 +219,11 @@ mod tests {
         let sealed = BlobConfig::default().seal(&Zeros, &key(), &id).unwrap();
         assert_eq!(hex::encode(&sealed), "00000000000000000000000023cd8f0a183be373acb4c50ee7d1c6f43f50");
         assert_eq!(BlobConfig::open(&key(), &id, &sealed).unwrap(), BlobConfig::default());
-        let locked = BlobConfig { retention_mode: "GOVERNANCE".into(), retention_period: 86_400_000_000_000, ..BlobConfig::default() };
+        let locked = BlobConfig {
+            retention_mode: "GOVERNANCE".into(),
+            retention_period: 86_400_000_000_000,
+            ..BlobConfig::default()
+        };
         assert!(locked.is_retention_enabled() && locked.validate().is_ok());
         let sealed = locked.seal(&Zeros, &key(), &id).unwrap();
         assert_eq!(BlobConfig::open(&key(), &id, &sealed).unwrap(), locked);

@@ -93,6 +93,16 @@ pub enum Error {
         /// The connection file.
         path: PathBuf,
     },
+    /// The keys of an old repository come from its password.
+    #[error(
+        "password changes are not supported for repositories created in format version 1 (Kopia 0.8 or older)"
+    )]
+    FixedPassword,
+    /// Somebody else has rewritten the format after it was read here.
+    #[error(
+        "another client has changed the format of the repository meanwhile; nothing was written, try again"
+    )]
+    ChangedMeanwhile,
     /// The connection forbids changes.
     #[error("the connection is read-only")]
     ReadOnly,
@@ -108,7 +118,10 @@ impl Error {
             Self::Storage { source, .. } => source.class(),
             Self::Format(source) => source.class(),
             Self::Crypto(source) => source.class(),
-            Self::UnknownSplitter { .. } | Self::ServerConnection { .. } => ErrorClass::Unsupported,
+            Self::UnknownSplitter { .. } | Self::ServerConnection { .. } | Self::FixedPassword => {
+                ErrorClass::Unsupported
+            }
+            Self::ChangedMeanwhile => ErrorClass::Locked,
             Self::Content(source) => source.class(),
             Self::Object(source) => source.class(),
             Self::Manifest(source) => source.class(),

@@ -4,7 +4,9 @@
 
 mod connection_file;
 mod create;
+mod documents;
 mod error;
+mod format_editor;
 mod maintenance_owner;
 mod open;
 mod writer;
@@ -13,6 +15,7 @@ pub use crate::content::ClientIdentity;
 pub use connection_file::{CachingOptions, ClientOptions, ConnectionFile};
 pub use create::{CreateOptions, create};
 pub use error::{Error, Result};
+pub use format_editor::FormatEditor;
 pub use maintenance_owner::MaintenanceParameters;
 pub use open::{Environment, Repository};
 pub use writer::{RepositoryWriter, WriteOptions};

@@ -1,11 +1,12 @@
 //! Opening a repository.
 
+use super::documents::Documents;
 use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
 use crate::base::{Clock, Entropy, Secret};
-use crate::blob::{Storage, StorageExt};
+use crate::blob::Storage;
 use crate::content::{ContentFormat, ContentReader, Warn};
 use crate::crypto::{self, BlobCrypto, Ecc};
-use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};
+use crate::format::{self, BlobConfig, FormatBlob, RepositoryFormat};
 use crate::index::IndexBlobs;
 use crate::manifest::ManifestStore;
 use crate::object::ObjectReader;
@@ -59,25 +60,11 @@ impl Repository {
         identity: ClientIdentity,
         environment: Environment,
     ) -> Result<Self> {
-        let blob_bytes = read_format_blob(storage.as_ref())?;
-        let blob = FormatBlob::parse(&blob_bytes).map_err(Error::Format)?;
-        let config_bytes = storage
-            .get_optional(&CONFIG_BLOB.into())
-            .map_err(|source| Error::Storage { action: "read kopia.blobcfg", source })?;
-        let key = blob.derive_key(password).map_err(Error::Format)?;
-        let format = decrypt(&blob, config_bytes.as_deref(), &key)?;
-        let config = match &config_bytes {
-            Some(stored) => BlobConfig::open(&key, &blob.unique_id, stored).map_err(Error::Format)?,
-            None => BlobConfig::default(),
-        };
-        for warning in format.check_features().map_err(Error::Format)? {
-            (environment.warn)(&warning);
-        }
-        let client = format!("{}@{}", identity.username, identity.hostname);
-        format.check_upgrade_lock(environment.clock.now(), &client).map_err(Error::Format)?;
-
-        let splitter = find_splitter(&format)?;
-        let content_format = content_format(&format, &blob, &blob_bytes, &key)?;
+        let documents = Documents::read(storage.as_ref(), password)?;
+        let config = documents.config()?;
+        documents.admit(&environment, &format!("{}@{}", identity.username, identity.hostname))?;
+        let splitter = find_splitter(&documents.format)?;
+        let content_format = content_format(&documents)?;
         let index_blobs = IndexBlobs::new(
             Arc::clone(&storage),
             content_format.crypto.clone(),
@@ -88,7 +75,7 @@ impl Repository {
         let (clock, warn) = (Arc::clone(&environment.clock), Arc::clone(&environment.warn));
         let contents = Arc::new(ContentReader::open(storage, content_format, index_blobs, clock, warn)?);
         let objects = ObjectReader::new(Arc::clone(&contents));
-        let unique_id = blob.unique_id;
+        let Documents { format, blob: FormatBlob { unique_id, .. }, .. } = documents;
         Ok(Self { contents, objects, splitter, format, unique_id, config, identity, environment })
     }
 
@@ -157,33 +144,13 @@ impl Repository {
     }
 }
 
-fn read_format_blob(storage: &dyn Storage) -> Result<Vec<u8>> {
-    storage
-        .get_optional(&REPOSITORY_BLOB.into())
-        .map_err(|source| Error::Storage { action: "read kopia.repository", source })?
-        .ok_or_else(|| Error::NoRepository { store: storage.display_name() })
-}
-
-fn decrypt(blob: &FormatBlob, config: Option<&[u8]>, key: &Secret) -> Result<RepositoryFormat> {
-    let mut format = blob.decrypt(key).map_err(|error| match error {
-        format::Error::WrongPassword => Error::Format(format::diagnose(blob, config, key)),
-        other => Error::Format(other),
-    })?;
-    format.validate_for_open().map_err(Error::Format)?;
-    Ok(format)
-}
-
 fn find_splitter(format: &RepositoryFormat) -> Result<Arc<dyn Splitter>> {
     let name = if format.splitter.is_empty() { UNNAMED_SPLITTER } else { &format.splitter };
     splitter::by_name(name).ok_or_else(|| Error::UnknownSplitter { name: name.to_owned() })
 }
 
-fn content_format(
-    format: &RepositoryFormat,
-    blob: &FormatBlob,
-    blob_bytes: &[u8],
-    key: &Secret,
-) -> Result<ContentFormat> {
+fn content_format(documents: &Documents) -> Result<ContentFormat> {
+    let Documents { format, blob, bytes, key, .. } = documents;
     let hasher = crypto::hasher(&format.hash, format.secret.expose()).map_err(Error::Crypto)?;
     let encryptor =
         crypto::encryptor(&format.encryption, format.master_key.expose()).map_err(Error::Crypto)?;
@@ -195,7 +162,7 @@ fn content_format(
     let recovery_block = if format.enable_password_change {
         None
     } else {
-        Some(format::recovery_block(blob_bytes).map_err(Error::Format)?.into())
+        Some(format::recovery_block(bytes).map_err(Error::Format)?.into())
     };
     Ok(ContentFormat {
         crypto: BlobCrypto::new(hasher, encryptor, ecc),

@@ -60,6 +60,12 @@ fn cleaned(path: &Path) -> PathBuf {
     clean
 }
 
+/// Removes the copies of the format that Kopia may have in the cache folder of this connection: they are out of date.
+pub(super) fn forget_format(ctx: &Context) -> Result<()> {
+    let Some(folder) = ctx.connection()?.cache_directory(&ctx.config_path()?) else { return Ok(()) };
+    FILES.iter().try_for_each(|name| super::remove_if_there(&folder.join(name)))
+}
+
 /// Removes what is known to be cache from a folder that is marked as one, and the folder if nothing else is in it.
 /// Failing to is no failure of the command: a cache costs room, nothing else.
 pub(super) fn remove_known(folder: &Path) {

@@ -1,6 +1,7 @@
-//! `repository`: create, connect, describe, disconnect.
+//! `repository`: create, connect, describe, change, disconnect.
 
 mod cache_dir;
+mod change_password;
 mod connect;
 mod connection;
 mod create;
@@ -16,6 +17,8 @@ use std::path::Path;
 /// Verbs of the group.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Change the password of the repository.
+    ChangePassword(change_password::Args),
     /// Connect to a repository.
     Connect(Box<connect::Args>),
     /// Create a repository and connect to it.
@@ -29,6 +32,7 @@ pub(crate) enum Command {
 /// Runs a verb.
 pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
     match command {
+        Command::ChangePassword(args) => change_password::run(ctx, args),
         Command::Connect(args) => connect::run(ctx, args),
         Command::Create(args) => create::run(ctx, args),
         Command::Disconnect => disconnect::run(ctx),
