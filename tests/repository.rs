@@ -1,5 +1,6 @@
 //! Changes of a repository's format: what is written in which order, what a crash leaves, what other clients see.
 
+mod parameters;
 mod password;
 
 use crate::support::world;
@@ -7,7 +8,7 @@ use packhorse::base::{FixedClock, Secret, SeededEntropy};
 use packhorse::blob::{Call, Fault, Faulty, Memory, Operation, Storage, StorageExt};
 use packhorse::crypto::PBKDF2_SHA256_600000;
 use packhorse::format::BlobConfig;
-use packhorse::repo::{self, CreateOptions, FormatEditor, Repository};
+use packhorse::repo::{self, CreateOptions, FormatEditor, OpenOptions, Repository};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,7 +32,8 @@ fn open(storage: &Arc<dyn Storage>, password: &str) -> Result<Repository, repo::
 fn edit(storage: &Arc<dyn Storage>, password: &str) -> Result<FormatEditor, repo::Error> {
     static SEED: AtomicUsize = AtomicUsize::new(100);
     let seed = SEED.fetch_add(1, Ordering::Relaxed) as u64;
-    FormatEditor::open(storage.clone(), &Secret::from(password), world::environment(world::clock(), seed))
+    let environment = world::environment(world::clock(), seed);
+    FormatEditor::open(storage.clone(), &Secret::from(password), environment, &OpenOptions::default())
 }
 
 /// `storage` until its `survived`-th change, as if the process were killed then.

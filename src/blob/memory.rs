@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// A store that forgets. Its times are its clock's, so that tests decide how old a blob is.
+/// A store that forgets, locks included. Its times are its clock's, so that tests decide how old a blob is.
 pub struct Memory {
     blobs: RwLock<BTreeMap<BlobId, Entry>>,
     clock: Arc<dyn Clock>,

@@ -1,7 +1,7 @@
 //! Blobs: immutable byte strings under flat names, and the stores that keep them.
 //!
 //! [`Storage`] is the contract; [`Filesystem`] and [`Memory`] keep blobs, everything else wraps another store:
-//! [`ReadOnly`] refuses changes, [`Retrying`] repeats what failed in passing, [`Recording`] and [`Faulty`] serve tests.
+//! [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats what failed in passing, [`Recording`] and [`Faulty`] serve tests.
 //! [`open`] turns the description in a connection file into a store.
 //!
 //! Assumed of the medium: it keeps what it has synced, renames atomically, and its clock does not run backwards.
@@ -22,6 +22,7 @@ mod error;
 mod faulty;
 mod filesystem;
 mod id;
+mod locking;
 mod memory;
 mod read_only;
 mod recording;
@@ -34,8 +35,11 @@ pub use error::{Error, Result};
 pub use faulty::{Fault, Faulty};
 pub use filesystem::{Filesystem, FilesystemOptions};
 pub use id::BlobId;
+pub use locking::Locking;
 pub use memory::Memory;
 pub use read_only::ReadOnly;
 pub use recording::Recording;
 pub use retrying::Retrying;
-pub use storage::{BlobMetadata, ByteRange, Capacity, Durability, PutOptions, Storage, StorageExt};
+pub use storage::{
+    BlobMetadata, ByteRange, Capacity, Durability, PutOptions, Retention, RetentionMode, Storage, StorageExt,
+};

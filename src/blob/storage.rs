@@ -3,6 +3,7 @@
 use super::{BlobId, Error, Result};
 use crate::base::Timestamp;
 use std::fmt;
+use std::time::Duration;
 
 /// A range of bytes inside a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,24 @@ pub enum Durability {
     AtBarrier,
 }
 
+/// Who may delete a blob before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetentionMode {
+    /// Those with a special permission.
+    Governance,
+    /// Nobody.
+    Compliance,
+}
+
+/// Object lock: a blob that cannot be deleted, and whose bytes cannot be replaced, for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How strict.
+    pub mode: RetentionMode,
+    /// How long from now.
+    pub period: Duration,
+}
+
 /// How a blob is to be put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PutOptions {
@@ -48,6 +67,8 @@ pub struct PutOptions {
     pub durability: Durability,
     /// The modification time to give it (repository copies only).
     pub set_timestamp: Option<Timestamp>,
+    /// The lock to put on it. A store without locks answers [`Error::Unsupported`], and stores nothing.
+    pub retention: Option<Retention>,
 }
 
 /// Room in a store that is a volume.

@@ -5,12 +5,15 @@ use super::environment::Environment;
 use super::exit::{Explain, Failure, Status};
 use super::globals::Globals;
 use super::output::{LogLine, Output, Talk};
+use super::switches;
 use super::times::Zone;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
 use packhorse::blob::{self, OpenMode, ReadOnly, Storage};
 use packhorse::content::ClientIdentity;
-use packhorse::repo::{self, ConnectionFile, FormatEditor, Repository, WriteOptions};
+use packhorse::repo::{
+    self, ClientOptions, ConnectionFile, FormatEditor, OpenOptions, Repository, WriteOptions,
+};
 use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -156,13 +159,15 @@ impl Context {
     /// Opens the repository that the connection file leads to.
     pub(crate) fn open_repository(&self, write: bool) -> Result<Repository> {
         let (connection, storage, password) = self.connected(write)?;
-        self.open_storage(storage, &password, self.identity(&connection))
+        let options = self.open_options(Some(&connection.client))?;
+        self.open_storage_with(storage, &password, self.identity(&connection), &options)
     }
 
     /// Opens the format of that repository to change it.
     pub(crate) fn edit_format(&self) -> Result<FormatEditor> {
-        let (_, storage, password) = self.connected(true)?;
-        FormatEditor::open(storage, &password, self.repository_environment()).explain(OPENING)
+        let (connection, storage, password) = self.connected(true)?;
+        let options = self.open_options(Some(&connection.client))?;
+        FormatEditor::open(storage, &password, self.repository_environment(), &options).explain(OPENING)
     }
 
     /// The connection, the store it leads to, and the password.
@@ -186,7 +191,38 @@ impl Context {
         password: &Secret,
         identity: ClientIdentity,
     ) -> Result<Repository> {
-        Repository::open(storage, password, identity, self.repository_environment()).explain(OPENING)
+        self.open_storage_with(storage, password, identity, &self.open_options(None)?)
+    }
+
+    fn open_storage_with(
+        &self,
+        storage: Arc<dyn Storage>,
+        password: &Secret,
+        identity: ClientIdentity,
+        options: &OpenOptions,
+    ) -> Result<Repository> {
+        let environment = self.repository_environment();
+        Repository::open_with(storage, password, identity, environment, options).explain(OPENING)
+    }
+
+    /// What keeps this client out of a repository: flags, variables, and how it is connected.
+    fn open_options(&self, client: Option<&ClientOptions>) -> Result<OpenOptions> {
+        let (globals, environment) = (&self.globals, &self.environment);
+        let is_permissive = client.is_some_and(|client| client.permissive_cache_loading);
+        if is_permissive && client.is_some_and(|client| !client.readonly) {
+            return Err(Failure::new("a connection with permissive cache loading must be read-only"));
+        }
+        if globals.ignore_missing_required_features {
+            switches::check_test_flags(environment)?;
+        }
+        let owner = globals.upgrade_owner_id.as_ref().or(environment.upgrade_owner_id.as_ref());
+        Ok(OpenOptions {
+            upgrade_owner: owner.cloned().unwrap_or_default(),
+            waits_for_upgrade: !globals.upgrade_no_block.unwrap_or(environment.upgrade_no_block),
+            ignores_upgrade: is_permissive,
+            ignores_features: globals.ignore_missing_required_features,
+            cancel: self.cancel.get().cloned(),
+        })
     }
 
     fn repository_environment(&self) -> repo::Environment {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Everything the commands know of the process's surroundings.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are variables that are set or not")]
 pub(crate) struct Environment {
     /// `HOME`.
     pub(crate) home: Option<PathBuf>,
@@ -29,6 +30,14 @@ pub(crate) struct Environment {
     pub(crate) restore_consistent_attributes: Option<bool>,
     /// `KOPIA_BYTES_STRING_BASE_2`.
     pub(crate) sizes_in_base_2: bool,
+    /// `KOPIA_REPO_UPGRADE_OWNER_ID`.
+    pub(crate) upgrade_owner_id: Option<String>,
+    /// `KOPIA_REPO_UPGRADE_NO_BLOCK`.
+    pub(crate) upgrade_no_block: bool,
+    /// Whether `KOPIA_UPGRADE_LOCK_ENABLED` is set.
+    pub(crate) allows_upgrades: bool,
+    /// Whether `KOPIA_TESTONLY_FLAGS` is set.
+    pub(crate) allows_test_flags: bool,
     /// `CARGO_MANIFEST_DIR`: the project, when Cargo started the process.
     pub(crate) cargo_manifest_dir: Option<PathBuf>,
     /// Where relative paths begin.
@@ -54,6 +63,11 @@ impl Environment {
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
             restore_consistent_attributes: switch("KOPIA_RESTORE_CONSISTENT_ATTRIBUTES"),
             sizes_in_base_2: switch("KOPIA_BYTES_STRING_BASE_2").unwrap_or(false),
+            upgrade_owner_id: variable("KOPIA_REPO_UPGRADE_OWNER_ID")
+                .map(|value| value.to_string_lossy().into_owned()),
+            upgrade_no_block: switch("KOPIA_REPO_UPGRADE_NO_BLOCK").unwrap_or(false),
+            allows_upgrades: variable("KOPIA_UPGRADE_LOCK_ENABLED").is_some(),
+            allows_test_flags: variable("KOPIA_TESTONLY_FLAGS").is_some(),
             cargo_manifest_dir: variable("CARGO_MANIFEST_DIR").map(PathBuf::from),
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             user_name: user_name(),

@@ -45,6 +45,15 @@ pub(crate) struct Globals {
     /// Threads that hash, compress and encrypt; by default the number of processors
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Name of this client in an upgrade of the repository's format [env: KOPIA_REPO_UPGRADE_OWNER_ID]
+    #[arg(long, global = true, hide = true, value_name = "NAME")]
+    pub(crate) upgrade_owner_id: Option<String>,
+    /// Fail instead of waiting while another client upgrades the repository [env: KOPIA_REPO_UPGRADE_NO_BLOCK]
+    #[arg(long, global = true, hide = true, num_args = 0, default_missing_value = "true")]
+    pub(crate) upgrade_no_block: Option<bool>,
+    /// For tests: open a repository that needs unknown features [needs KOPIA_TESTONLY_FLAGS]
+    #[arg(long, global = true, hide = true)]
+    pub(crate) ignore_missing_required_features: bool,
     /// Show help of all commands and flags, including hidden ones
     #[arg(long, global = true)]
     pub(crate) help_full: bool,
@@ -87,8 +96,6 @@ const IGNORED: &[(&str, Takes)] = &[
     ("disable-repository-log", Takes::Nothing),
     ("dangerous-commands", Takes::Text),
     ("track-releasable", Takes::Text),
-    ("upgrade-owner-id", Takes::Text),
-    ("upgrade-no-block", Takes::Nothing),
     ("error-notifications", Takes::OneOf(&["always", "never", "non-interactive"])),
     ("log-dir", Takes::Text),
     ("file-log-level", LEVELS),

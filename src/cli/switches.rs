@@ -4,6 +4,9 @@
 //! `#[arg(long, num_args = 0, default_missing_value = "true")]` where "not given" means something else. The `--no-x`
 //! forms are added to the finished command, so that no declaration needs two fields.
 
+use super::Result;
+use super::environment::Environment;
+use super::exit::Failure;
 use clap::builder::ArgPredicate;
 use clap::{Arg, ArgAction, Command, Id};
 
@@ -42,6 +45,14 @@ fn negatable(arg: Arg, negative: &'static str) -> Arg {
     let is_plain = matches!(arg.get_action(), ArgAction::SetTrue);
     let arg = arg.overrides_with(negative);
     if is_plain { arg } else { arg.default_value_if(negative, ArgPredicate::Equals("true".into()), "false") }
+}
+
+/// Kopia's flags for tests make no sense without the variable that allows them.
+pub(crate) fn check_test_flags(environment: &Environment) -> Result<()> {
+    if environment.allows_test_flags {
+        return Ok(());
+    }
+    Err(Failure::usage("this flag is for tests, and needs the variable KOPIA_TESTONLY_FLAGS"))
 }
 
 /// The same command with nothing hidden.

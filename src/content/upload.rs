@@ -128,7 +128,7 @@ impl Drop for Uploads {
 }
 
 fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
-    let options = PutOptions { durability: Durability::AtBarrier, set_timestamp: None };
+    let options = PutOptions { durability: Durability::AtBarrier, ..PutOptions::default() };
     while let Ok((ticket, pack)) = receiver.recv() {
         let result = shared.storage.put(&pack.id, &[&pack.bytes], options);
         let mut progress = shared.progress.lock();

@@ -76,6 +76,18 @@ impl IndexBlobs {
         Self { storage, crypto, entropy, clock, epochs }
     }
 
+    pub(super) fn storage(&self) -> &dyn Storage {
+        self.storage.as_ref()
+    }
+
+    pub(super) fn crypto(&self) -> &BlobCrypto {
+        &self.crypto
+    }
+
+    pub(super) fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
     /// Determines which blobs count.
     ///
     /// # Errors
@@ -143,7 +155,7 @@ impl IndexBlobs {
         Ok(builder.finish(set.deletion_watermark))
     }
 
-    fn visit(
+    pub(super) fn visit(
         &self,
         set: &ActiveSet,
         warn: &dyn Fn(&str),

@@ -9,7 +9,8 @@
 //! - **X2** an opened index file has been checked as a whole: no accessor fails or panics on what it holds;
 //! - **X3** index blobs are written into an epoch only while the view of the epochs is fresh, and checked afterwards;
 //!   a write that came too late reports failure, and its entries must be written again;
-//! - **X4** nothing here deletes a blob but those of a write of its own that failed.
+//! - **X4** nothing here deletes a blob but those of a write of its own that failed, and, on demand, the left-overs of
+//!   an upgrade that was rolled back ([`IndexBlobs::remove_epochs`]).
 
 mod blobs;
 mod builder;
@@ -18,6 +19,7 @@ mod epoch;
 mod error;
 mod fetch;
 mod merged;
+mod migration;
 mod pack_index;
 #[cfg(test)]
 mod testing;
@@ -30,4 +32,5 @@ pub use builder::{ENTRIES_PER_SHARD_MAX, append_random_suffix, build, encode};
 pub use entry::IndexEntry;
 pub use error::{Error, Result};
 pub use merged::{EntryRef, MergedBuilder, MergedIndex};
+pub use migration::IndexDifferences;
 pub use pack_index::PackIndex;

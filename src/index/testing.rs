@@ -209,7 +209,7 @@ pub(super) struct World {
     pub(super) store: Arc<TestStore>,
     pub(super) clock: Arc<FixedClock>,
     pub(super) crypto: BlobCrypto,
-    parameters: EpochParameters,
+    pub(super) parameters: EpochParameters,
 }
 
 impl World {

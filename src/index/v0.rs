@@ -12,7 +12,7 @@ const INDEX: &str = "n";
 /// `m…`: which indexes a compaction replaced by which.
 const COMPACTION: &str = "m";
 /// Put by an upgrade so that clients that still see the old format stop.
-const POISON: &str = concat!(
+pub(super) const POISON: &str = concat!(
     "n00000000000000000000000000000000-",
     "repository_unreadable_by_this_kopia_version_upgrade_required"
 );
@@ -36,10 +36,27 @@ struct Listed {
 /// The blobs a reader must load.
 pub(super) fn active(storage: &dyn Storage, crypto: &BlobCrypto) -> Result<ActiveSet> {
     let [compactions, candidates] = list_many(storage, [COMPACTION.into(), INDEX.into()])?;
-    let present: BTreeSet<BlobId> = candidates.iter().map(|blob| blob.id.clone()).collect();
-    if present.contains(POISON) {
+    if candidates.iter().any(|blob| blob.id.as_str() == POISON) {
         return Err(Error::Upgraded);
     }
+    among(storage, crypto, compactions, candidates)
+}
+
+/// The blobs that were active when the repository was upgraded.
+pub(super) fn active_but_for_poison(storage: &dyn Storage, crypto: &BlobCrypto) -> Result<ActiveSet> {
+    let [compactions, mut candidates] = list_many(storage, [COMPACTION.into(), INDEX.into()])?;
+    candidates.retain(|blob| blob.id.as_str() != POISON);
+    among(storage, crypto, compactions, candidates)
+}
+
+/// Of `candidates` those that no finished compaction replaced.
+fn among(
+    storage: &dyn Storage,
+    crypto: &BlobCrypto,
+    compactions: Vec<BlobMetadata>,
+    candidates: Vec<BlobMetadata>,
+) -> Result<ActiveSet> {
+    let present: BTreeSet<BlobId> = candidates.iter().map(|blob| blob.id.clone()).collect();
     let mut replaced = BTreeSet::new();
     let mut set_aside = Vec::new();
     for blob in compactions {

@@ -1,5 +1,6 @@
 //! Making a new repository.
 
+use super::retention::put_options;
 use super::{Error, Result};
 use crate::base::{Entropy, Secret};
 use crate::blob::{BlobId, Storage, StorageExt};
@@ -46,9 +47,10 @@ pub fn create(
     let (blob, key) =
         FormatBlob::create(entropy, &format, derivation, password, unique_id).map_err(Error::Format)?;
     let config = options.retention.seal(entropy, &key, &unique_id).map_err(Error::Format)?;
+    let put_options = put_options(&options.retention)?;
     let put = |name: &str, data: &[u8]| {
         storage
-            .put_now(&BlobId::from(name), data)
+            .put(&BlobId::from(name), &[data], put_options)
             .map_err(|source| Error::Storage { action: "write the format of the new repository", source })
     };
     put(CONFIG_BLOB, &config)?;

@@ -1,9 +1,53 @@
-//! The documents of a repository's format, read and decrypted.
+//! The documents of a repository's format, read and decrypted, and whether this client may use them.
 
 use super::{Environment, Error, Result};
-use crate::base::Secret;
+use crate::base::{Entropy, Secret};
 use crate::blob::{Storage, StorageExt};
+use crate::crypto::{self, BlobCrypto, Ecc};
 use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// First pause while another client upgrades the repository; each is half as long again as the one before.
+const WAIT_FIRST: Duration = Duration::from_millis(100);
+const WAIT_LONGEST: Duration = Duration::from_secs(32);
+/// How long a cancellation may go unheard.
+const WAIT_STEP: Duration = Duration::from_millis(500);
+
+/// How a client deals with what may keep it out of a repository.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// This client's name in upgrades of the format: the lock of that owner does not keep it out.
+    pub upgrade_owner: String,
+    /// Wait until another client's upgrade has ended, instead of failing.
+    pub waits_for_upgrade: bool,
+    /// Go on although another client upgrades the repository.
+    pub ignores_upgrade: bool,
+    /// Only warn of required features that are not known.
+    pub ignores_features: bool,
+    /// Ends the wait when it is set.
+    pub cancel: Option<Arc<AtomicBool>>,
+}
+
+impl OpenOptions {
+    fn is_canceled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
+    /// Waits before the next look, with an ear for the end of the wait.
+    fn pause(&self, environment: &Environment, mut left: Duration) -> Result<()> {
+        while !left.is_zero() {
+            if self.is_canceled() {
+                return Err(Error::Canceled);
+            }
+            let step = left.min(WAIT_STEP);
+            environment.clock.sleep(step);
+            left -= step;
+        }
+        Ok(())
+    }
+}
 
 /// `kopia.repository`, open, and `kopia.blobcfg` beside it.
 pub(super) struct Documents {
@@ -26,14 +70,81 @@ impl Documents {
     /// [`Error::NoRepository`]; [`Error::Format`], whose class tells a wrong password from damage and from a format that
     /// is too new.
     pub(super) fn read(storage: &dyn Storage, password: &Secret) -> Result<Self> {
+        Self::read_with(storage, |blob| blob.derive_key(password))
+    }
+
+    /// Reads both blobs anew, with the key that opened them before.
+    pub(super) fn reread(&self, storage: &dyn Storage) -> Result<Self> {
+        Self::read_with(storage, |_| Ok(self.key.clone()))
+    }
+
+    fn read_with(
+        storage: &dyn Storage,
+        key: impl FnOnce(&FormatBlob) -> format::Result<Secret>,
+    ) -> Result<Self> {
         let bytes = read_format_blob(storage)?;
         let blob = FormatBlob::parse(&bytes).map_err(Error::Format)?;
         let stored_config = storage
             .get_optional(&CONFIG_BLOB.into())
             .map_err(|source| Error::Storage { action: "read kopia.blobcfg", source })?;
-        let key = blob.derive_key(password).map_err(Error::Format)?;
+        let key = key(&blob).map_err(Error::Format)?;
         let format = decrypt(&blob, stored_config.as_deref(), &key)?;
         Ok(Self { bytes, blob, key, format, stored_config })
+    }
+
+    /// Reads both blobs, and makes sure that this client may go on: it knows all required features, and nobody else
+    /// upgrades the repository.
+    ///
+    /// # Errors
+    /// Those of [`Documents::read`]; [`Error::Format`] for whatever keeps the client out.
+    ///
+    /// Source: kopia `repo/open.go`, `openWithConfig`.
+    pub(super) fn open(
+        storage: &dyn Storage,
+        password: &Secret,
+        environment: &Environment,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let mut documents = Self::read(storage, password)?;
+        let mut pause = WAIT_FIRST;
+        loop {
+            let warnings = documents.check_features(options)?;
+            match documents.check_upgrade(environment, options) {
+                Err(error) if options.waits_for_upgrade => {
+                    if pause == WAIT_FIRST {
+                        (environment.warn)(&format!("{error}; waiting for the end of it"));
+                    }
+                }
+                Err(error) => return Err(Error::Format(error)),
+                Ok(()) => {
+                    warnings.iter().for_each(|warning| (environment.warn)(warning));
+                    return Ok(documents);
+                }
+            }
+            options.pause(environment, pause)?;
+            pause = pause.mul_f32(1.5).min(WAIT_LONGEST);
+            documents = documents.reread(storage)?;
+        }
+    }
+
+    /// Warnings about required features that are not known here.
+    pub(super) fn check_features(&self, options: &OpenOptions) -> Result<Vec<String>> {
+        match self.format.check_features() {
+            Err(error) if options.ignores_features => Ok(vec![error.to_string()]),
+            checked => checked.map_err(Error::Format),
+        }
+    }
+
+    /// Refuses to go on while somebody else upgrades the repository.
+    pub(super) fn check_upgrade(
+        &self,
+        environment: &Environment,
+        options: &OpenOptions,
+    ) -> format::Result<()> {
+        if options.ignores_upgrade {
+            return Ok(());
+        }
+        self.format.check_upgrade_lock(environment.clock.now(), &options.upgrade_owner)
     }
 
     /// The settings in `kopia.blobcfg`.
@@ -52,15 +163,36 @@ impl Documents {
         }
     }
 
-    /// Whether this client may go on: it knows all required features, and nobody else upgrades the repository.
+    /// Hash, cipher and error correction with the keys of the format.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] for algorithms that are not known here.
+    pub(super) fn crypto(&self) -> Result<BlobCrypto> {
+        let format = &self.format;
+        let hasher = crypto::hasher(&format.hash, format.secret.expose()).map_err(Error::Crypto)?;
+        let encryptor =
+            crypto::encryptor(&format.encryption, format.master_key.expose()).map_err(Error::Crypto)?;
+        let ecc = if format.has_ecc() {
+            Ecc::new(&format.ecc, u32::from(format.ecc_overhead_percent)).map_err(Error::Crypto)?
+        } else {
+            None
+        };
+        Ok(BlobCrypto::new(hasher, encryptor, ecc))
+    }
+
+    /// Replaces the inner document by `format` under `key`.
     ///
     /// # Errors
     /// [`Error::Format`].
-    pub(super) fn admit(&self, environment: &Environment, client: &str) -> Result<()> {
-        for warning in self.format.check_features().map_err(Error::Format)? {
-            (environment.warn)(&warning);
-        }
-        self.format.check_upgrade_lock(environment.clock.now(), client).map_err(Error::Format)
+    pub(super) fn sealed(
+        &self,
+        format: &RepositoryFormat,
+        key: &Secret,
+        entropy: &dyn Entropy,
+    ) -> Result<FormatBlob> {
+        let mut blob = self.blob.clone();
+        blob.encrypt(entropy, format, key).map_err(Error::Format)?;
+        Ok(blob)
     }
 }
 

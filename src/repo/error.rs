@@ -1,7 +1,7 @@
 //! What can go wrong with a repository as a whole.
 
 use crate::base::ErrorClass;
-use crate::{blob, content, crypto, format, manifest, object};
+use crate::{blob, content, crypto, format, index, manifest, object};
 use std::path::PathBuf;
 
 /// The result of a repository call.
@@ -51,6 +51,24 @@ pub enum Error {
     UnknownSplitter {
         /// The name found.
         name: String,
+    },
+    /// The index could not be copied.
+    #[error("cannot {action}")]
+    Index {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// What the index layer said.
+        #[source]
+        source: index::Error,
+    },
+    /// The index in epochs is not the one it was copied from.
+    #[error(
+        "the index in epochs and the old one differ in {total} contents: others write to the repository, or an \
+         upgrade of it was rolled back (then only `repository upgrade begin` can begin anew)"
+    )]
+    IndexesDiffer {
+        /// How many contents.
+        total: u64,
     },
     /// Contents could not be read or written.
     #[error(transparent)]
@@ -103,6 +121,18 @@ pub enum Error {
         "another client has changed the format of the repository meanwhile; nothing was written, try again"
     )]
     ChangedMeanwhile,
+    /// A kind of object lock that is not known here.
+    #[error("the repository asks for object locks of mode {mode:?}, which is not supported")]
+    RetentionMode {
+        /// The mode found.
+        mode: String,
+    },
+    /// Locks would end before maintenance extends them.
+    #[error("the retention period must be at least 24 hours longer than the interval of full maintenance")]
+    ShortRetention,
+    /// The user or a signal asked to stop.
+    #[error("interrupted")]
+    Canceled,
     /// The connection forbids changes.
     #[error("the connection is read-only")]
     ReadOnly,
@@ -118,10 +148,14 @@ impl Error {
             Self::Storage { source, .. } => source.class(),
             Self::Format(source) => source.class(),
             Self::Crypto(source) => source.class(),
-            Self::UnknownSplitter { .. } | Self::ServerConnection { .. } | Self::FixedPassword => {
-                ErrorClass::Unsupported
-            }
-            Self::ChangedMeanwhile => ErrorClass::Locked,
+            Self::UnknownSplitter { .. }
+            | Self::RetentionMode { .. }
+            | Self::ServerConnection { .. }
+            | Self::FixedPassword => ErrorClass::Unsupported,
+            Self::ChangedMeanwhile | Self::IndexesDiffer { .. } => ErrorClass::Locked,
+            Self::Index { source, .. } => source.class(),
+            Self::ShortRetention => ErrorClass::Invalid,
+            Self::Canceled => ErrorClass::Canceled,
             Self::Content(source) => source.class(),
             Self::Object(source) => source.class(),
             Self::Manifest(source) => source.class(),

@@ -1,9 +1,12 @@
 //! The manifest that says who maintains a repository and how often.
 
-use super::{ClientIdentity, Repository, RepositoryWriter};
-use crate::manifest::{Labels, ManifestStore};
+use super::{ClientIdentity, Repository, RepositoryWriter, Result};
+use crate::format::BlobConfig;
+use crate::manifest::{Labels, ManifestEntry, ManifestStore};
 use serde::{Deserialize, Serialize};
 
+/// How much longer than the time between two full runs a lock must be that maintenance extends.
+const RETENTION_MARGIN_NANOS: i64 = 24 * HOUR_NANOS;
 const HOUR_NANOS: i64 = 3600 * 1_000_000_000;
 
 /// One of the two maintenance cycles.
@@ -64,6 +67,30 @@ impl MaintenanceParameters {
             extend_object_locks: false,
             list_parallelism: 0,
         }
+    }
+
+    /// The parameters of the repository, the newest if there are several.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`](super::Error::Manifest) when they are none.
+    pub fn load(manifests: &ManifestStore) -> Result<Option<Self>> {
+        let newest =
+            manifests.find(&[("type", "maintenance")]).into_iter().max_by_key(|entry| entry.modified);
+        Ok(newest.map(ManifestEntry::decode).transpose()?)
+    }
+
+    /// Whether locks with these settings can be extended in time.
+    ///
+    /// # Errors
+    /// [`Error::ShortRetention`](super::Error::ShortRetention).
+    ///
+    /// Source: kopia `repo/maintenance/blob_retain.go`, `CheckExtendRetention`.
+    pub fn check_retention(&self, config: &BlobConfig) -> Result<()> {
+        let margin = config.retention_period.saturating_sub(self.full_cycle.interval);
+        if self.extend_object_locks && margin < RETENTION_MARGIN_NANOS {
+            return Err(super::Error::ShortRetention);
+        }
+        Ok(())
     }
 
     /// Whether the repository has such parameters.

@@ -9,13 +9,17 @@ mod error;
 mod format_editor;
 mod maintenance_owner;
 mod open;
+mod parameters;
+mod retention;
 mod writer;
 
 pub use crate::content::ClientIdentity;
 pub use connection_file::{CachingOptions, ClientOptions, ConnectionFile};
 pub use create::{CreateOptions, create};
+pub use documents::OpenOptions;
 pub use error::{Error, Result};
 pub use format_editor::FormatEditor;
 pub use maintenance_owner::MaintenanceParameters;
 pub use open::{Environment, Repository};
+pub use parameters::Parameters;
 pub use writer::{RepositoryWriter, WriteOptions};

@@ -1,11 +1,11 @@
 //! Opening a repository.
 
-use super::documents::Documents;
+use super::documents::{Documents, OpenOptions};
+use super::retention::retention;
 use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
 use crate::base::{Clock, Entropy, Secret};
-use crate::blob::Storage;
+use crate::blob::{Locking, Storage};
 use crate::content::{ContentFormat, ContentReader, Warn};
-use crate::crypto::{self, BlobCrypto, Ecc};
 use crate::format::{self, BlobConfig, FormatBlob, RepositoryFormat};
 use crate::index::IndexBlobs;
 use crate::manifest::ManifestStore;
@@ -60,9 +60,23 @@ impl Repository {
         identity: ClientIdentity,
         environment: Environment,
     ) -> Result<Self> {
-        let documents = Documents::read(storage.as_ref(), password)?;
+        Self::open_with(storage, password, identity, environment, &OpenOptions::default())
+    }
+
+    /// The same for a client that takes part in upgrades, or waits for the end of them.
+    ///
+    /// # Errors
+    /// Those of [`Repository::open`].
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        password: &Secret,
+        identity: ClientIdentity,
+        environment: Environment,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let documents = Documents::open(storage.as_ref(), password, &environment, options)?;
         let config = documents.config()?;
-        documents.admit(&environment, &format!("{}@{}", identity.username, identity.hostname))?;
+        let storage = Locking::around(storage, retention(&config)?);
         let splitter = find_splitter(&documents.format)?;
         let content_format = content_format(&documents)?;
         let index_blobs = IndexBlobs::new(
@@ -151,21 +165,13 @@ fn find_splitter(format: &RepositoryFormat) -> Result<Arc<dyn Splitter>> {
 
 fn content_format(documents: &Documents) -> Result<ContentFormat> {
     let Documents { format, blob, bytes, key, .. } = documents;
-    let hasher = crypto::hasher(&format.hash, format.secret.expose()).map_err(Error::Crypto)?;
-    let encryptor =
-        crypto::encryptor(&format.encryption, format.master_key.expose()).map_err(Error::Crypto)?;
-    let ecc = if format.has_ecc() {
-        Ecc::new(&format.ecc, u32::from(format.ecc_overhead_percent)).map_err(Error::Crypto)?
-    } else {
-        None
-    };
     let recovery_block = if format.enable_password_change {
         None
     } else {
         Some(format::recovery_block(bytes).map_err(Error::Format)?.into())
     };
     Ok(ContentFormat {
-        crypto: BlobCrypto::new(hasher, encryptor, ecc),
+        crypto: documents.crypto()?,
         max_pack_bytes: format.max_pack_size as usize,
         index_version: format.index_version,
         format_version: format.version,

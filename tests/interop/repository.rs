@@ -29,12 +29,53 @@ fn a_password_changed_by_either_is_the_others() {
         let (changer, other) = if is_ours { (&ours, &kopia) } else { (&kopia, &ours) };
         changer.ok(["repository", "change-password", "--new-password", NEW]);
         for program in [&ours, &kopia] {
-            // Kopia's copy of the format blob is valid for 15 minutes; a new connection drops it.
             program.run(["repository", "disconnect"]);
             assert!(!connects(program, &repository, crate::support::programs::PASSWORD));
             assert!(connects(program, &repository, NEW));
         }
         assert!(with_password(other, NEW, &["snapshot", "verify", "--verify-files-percent=100"]));
         assert!(with_password(changer, NEW, &["snapshot", "list"]));
+    }
+}
+
+/// Kopia's copy of the format blob is valid for 15 minutes; a new connection drops it.
+fn reconnect(program: &Program, repository: &Path) {
+    program.ok(["repository", "disconnect"]);
+    program.connect(repository);
+}
+
+/// The format as Kopia describes it.
+fn format(program: &Program) -> serde_json::Value {
+    let status: serde_json::Value =
+        serde_json::from_str(&program.ok(["repository", "status", "--json"])).unwrap();
+    status["contentFormat"].clone()
+}
+
+#[test]
+fn parameters_set_by_either_are_the_others() {
+    for is_ours in [true, false] {
+        let Some(kopia) = Program::kopia() else { return };
+        let ours = Program::packhorse();
+        let base = tempfile::tempdir().unwrap();
+        let (repository, source) = super::paths(base.path());
+        trees::make(&source, &mut Dice::new(22));
+        ours.create(&repository, &["--format-version=1"]);
+        ours.snapshot(&source);
+        kopia.connect(&repository);
+        let (changer, other) = if is_ours { (&ours, &kopia) } else { (&kopia, &ours) };
+        changer.ok(["repository", "set-parameters", "--max-pack-size-mb=30", "--index-version=2"]);
+        reconnect(other, &repository);
+        assert_eq!(format(other)["maxPackSize"], 30 << 20);
+        changer.ok(["repository", "set-parameters", "--upgrade", "--epoch-min-duration=12h"]);
+        for program in [other, changer] {
+            reconnect(program, &repository);
+            assert_eq!(format(program)["epochParameters"]["MinEpochDuration"], 43_200_000_000_000_i64);
+            program.verify();
+            program.snapshot(&source);
+        }
+        assert_eq!(format(&ours), format(&kopia));
+        kopia.ok(["content", "verify"]);
+        kopia.ok(["maintenance", "run", "--full", "--safety=none"]);
+        ours.verify();
     }
 }

@@ -204,6 +204,9 @@ impl Storage for Filesystem {
     }
 
     fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
+        if options.retention.is_some() {
+            return Err(Error::Unsupported { option: "object lock" });
+        }
         let place = self.place(id, true)?;
         PUT_ATTEMPTS.run(&*self.clock, || {
             self.write_blob(id, &place, pieces, options.set_timestamp)?;

@@ -2,7 +2,7 @@
 
 use super::{Provider, connection};
 use crate::cli::context::Context;
-use crate::cli::exit::{Explain, Failure};
+use crate::cli::exit::Explain;
 use crate::cli::{Result, policy, units};
 use clap::builder::PossibleValuesParser;
 use packhorse::blob::{self, ConnectionInfo, OpenMode, Storage};
@@ -44,10 +44,10 @@ pub(crate) struct Args {
     #[arg(long, global = true, default_value = "0", value_name = "VERSION")]
     format_version: u8,
     /// Object lock of the store: GOVERNANCE or COMPLIANCE.
-    #[arg(long, global = true, hide = true, value_parser = ["GOVERNANCE", "COMPLIANCE"])]
+    #[arg(long, global = true, value_name = "MODE", value_parser = ["GOVERNANCE", "COMPLIANCE"])]
     retention_mode: Option<String>,
     /// How long objects stay locked.
-    #[arg(long, global = true, hide = true, default_value = "0", value_parser = units::parse_nanos)]
+    #[arg(long, global = true, default_value = "0", value_name = "DURATION", value_parser = units::parse_nanos)]
     retention_period: i64,
     /// How the key of the format blob is derived from the password.
     #[arg(long, global = true, default_value = DEFAULT_KEY_DERIVATION, value_name = "ALGORITHM",
@@ -82,9 +82,6 @@ pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
 impl Args {
     fn options(&self) -> Result<CreateOptions> {
         let version = if self.format_version == 0 { VERSION_NEWEST } else { self.format_version };
-        if self.retention_mode.is_some() || self.retention_period != 0 {
-            return Err(Failure::new("a repository in a folder cannot lock its blobs (--retention-mode)"));
-        }
         if version != 1 {
             Ecc::new(&self.ecc, self.ecc_overhead_percent.into())?;
         }
@@ -98,7 +95,12 @@ impl Args {
             ..NewFormat::default()
         };
         let key_derivation = self.format_block_key_derivation_algorithm.clone();
-        Ok(CreateOptions { format, key_derivation, retention: BlobConfig::default() })
+        let retention = BlobConfig {
+            retention_mode: self.retention_mode.clone().unwrap_or_default(),
+            retention_period: self.retention_period,
+            ..BlobConfig::default()
+        };
+        Ok(CreateOptions { format, key_derivation, retention })
     }
 }
 

@@ -7,6 +7,7 @@ mod connection;
 mod create;
 mod disconnect;
 mod filesystem;
+mod set_parameters;
 mod status;
 
 use super::Result;
@@ -25,6 +26,9 @@ pub(crate) enum Command {
     Create(Box<create::Args>),
     /// Forget the connection; the repository stays as it is.
     Disconnect,
+    /// Change parameters of the repository.
+    #[command(visible_alias = "set-params")]
+    SetParameters(Box<set_parameters::Args>),
     /// Describe the connection and the repository.
     Status(status::Args),
 }
@@ -36,6 +40,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::Connect(args) => connect::run(ctx, args),
         Command::Create(args) => create::run(ctx, args),
         Command::Disconnect => disconnect::run(ctx),
+        Command::SetParameters(args) => set_parameters::run(ctx, args),
         Command::Status(args) => status::run(ctx, args),
     }
 }
