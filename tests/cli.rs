@@ -43,8 +43,14 @@ impl Home {
 
     /// A home with a repository in `repo`, connected.
     pub(crate) fn connected() -> Self {
+        Self::new_with(&[])
+    }
+
+    /// The same with flags of `create`.
+    pub(crate) fn new_with(flags: &[&str]) -> Self {
         let home = Self::new();
-        home.run(&["repository", "create", "filesystem", &home.path_flag("repo")]).expect(0);
+        let path = home.path_flag("repo");
+        home.run(&[&["repository", "create", "filesystem", &path], flags].concat()).expect(0);
         home
     }
 

@@ -2,6 +2,7 @@
 
 mod parameters;
 mod password;
+mod upgrade;
 
 use crate::support::world;
 use packhorse::base::{FixedClock, Secret, SeededEntropy};

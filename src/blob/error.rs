@@ -108,6 +108,17 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A store around the store refused the call.
+    #[error("blob {id} was not changed")]
+    Refused {
+        /// The blob that would have changed.
+        id: BlobId,
+        /// How to treat it.
+        class: ErrorClass,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A fault planted by a test, or an error with no better name.
     #[error("{message}")]
     Other {
@@ -140,7 +151,7 @@ impl Error {
             Self::Io { source, .. } | Self::Sync { source, .. } | Self::List { source, .. } => {
                 ErrorClass::of_io(source)
             }
-            Self::Other { class, .. } => *class,
+            Self::Refused { class, .. } | Self::Other { class, .. } => *class,
         }
     }
 

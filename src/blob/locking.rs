@@ -85,7 +85,7 @@ mod tests {
     fn what_is_needed_for_reading_is_locked_and_nothing_else() {
         let clock = Arc::new(FixedClock::new(Timestamp::EPOCH));
         let store = Arc::new(Recording::new(Arc::new(Memory::new(clock))));
-        let retention = Retention { mode: RetentionMode::Compliance, period: Duration::from_secs(24 * 3600) };
+        let retention = Retention { mode: RetentionMode::Compliance, period: Duration::from_hours(24) };
         let locking = Locking::new(store.clone(), retention);
         for name in
             ["n1", "xn0_1", "p1", "q1", "kopia.repository", "kopia.blobcfg", "s1", "kopia.maintenance", "m1"]

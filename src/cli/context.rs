@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Name of the connection file when none is given.
 const DEFAULT_CONFIG: &str = "repository.config";
@@ -205,6 +206,11 @@ impl Context {
         Repository::open_with(storage, password, identity, environment, options).explain(OPENING)
     }
 
+    /// How this client takes part in upgrades.
+    pub(crate) fn upgrade_options(&self) -> Result<OpenOptions> {
+        self.open_options(None)
+    }
+
     /// What keeps this client out of a repository: flags, variables, and how it is connected.
     fn open_options(&self, client: Option<&ClientOptions>) -> Result<OpenOptions> {
         let (globals, environment) = (&self.globals, &self.environment);
@@ -221,6 +227,10 @@ impl Context {
             waits_for_upgrade: !globals.upgrade_no_block.unwrap_or(environment.upgrade_no_block),
             ignores_upgrade: is_permissive,
             ignores_features: globals.ignore_missing_required_features,
+            format_lifetime: client
+                .and_then(|client| u64::try_from(client.format_blob_cache_duration).ok())
+                .filter(|nanos| *nanos > 0)
+                .map(Duration::from_nanos),
             cancel: self.cancel.get().cloned(),
         })
     }

@@ -3,7 +3,6 @@
 use super::{Error, Result};
 use crate::base::{Entropy, Secret};
 use crate::crypto::BlobCrypto;
-use crate::format::EpochParameters;
 use std::sync::Arc;
 
 /// The parameters that reading and writing contents need, drawn from the format blob.
@@ -17,8 +16,6 @@ pub struct ContentFormat {
     pub index_version: u8,
     /// Recorded in index entries.
     pub format_version: u8,
-    /// Which generation of index blobs, and its timing.
-    pub epochs: EpochParameters,
     /// A copy of the format blob that every pack must begin with (repositories without password change only).
     pub recovery_block: Option<Arc<[u8]>>,
     /// Key of the schedule blob, for maintenance and for reading it.

@@ -81,6 +81,25 @@ impl UpgradeLock {
         })
     }
 
+    /// What this standing lock becomes when its owner asks for `other`: only the notice can change, and only grow.
+    ///
+    /// # Errors
+    /// [`Error::UpgradeLock`].
+    ///
+    /// Source: kopia `repo/format/upgrade_lock_intent.go`, `Update`.
+    pub fn updated(&self, other: &Self) -> Result<Self> {
+        let (standing, wanted) = (self.advance_notice_duration, other.advance_notice_duration);
+        let rules = [
+            (self.owner_id == other.owner_id, "another client has placed it"),
+            ((standing == 0) == (wanted == 0), "a notice can be neither added nor taken away"),
+            (standing == 0 || other.upgrade_time() >= self.upgrade_time(), "its notice can only be extended"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(Error::UpgradeLock { rule }),
+            None => Ok(Self { advance_notice_duration: wanted, ..self.clone() }),
+        }
+    }
+
     /// Checks a lock before it is written.
     ///
     /// # Errors

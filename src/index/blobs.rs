@@ -1,11 +1,10 @@
 //! The index blobs of a repository: which of them count, reading them, writing new ones.
 
-use super::epoch::Epochs;
+use super::epoch::{EpochSettings, Epochs};
 use super::{Error, MergedBuilder, MergedIndex, PackIndex, Result, fetch, v0};
 use crate::base::{Clock, Entropy};
 use crate::blob::{self, BlobId, BlobMetadata, Durability, PutOptions, Storage, StorageExt};
 use crate::crypto::BlobCrypto;
-use crate::format::EpochParameters;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,16 +62,16 @@ pub(super) struct SealedIndex {
 }
 
 impl IndexBlobs {
-    /// A manager for the repository in `storage`; `parameters` say whether it uses epochs.
+    /// A manager for the repository in `storage`; `settings` say whether it uses epochs.
     pub fn new(
         storage: Arc<dyn Storage>,
         crypto: BlobCrypto,
-        parameters: EpochParameters,
+        settings: EpochSettings,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let epochs =
-            parameters.enabled.then(|| Epochs::new(Arc::clone(&storage), parameters, Arc::clone(&clock)));
+            (settings.get().enabled).then(|| Epochs::new(Arc::clone(&storage), settings, Arc::clone(&clock)));
         Self { storage, crypto, entropy, clock, epochs }
     }
 

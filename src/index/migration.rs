@@ -87,6 +87,14 @@ impl IndexBlobs {
         put(self.storage(), &v0::POISON.into(), POISON_TEXT)
     }
 
+    /// Removes that blob, so that the index without epochs can be read again.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn remove_poison(&self) -> Result<()> {
+        delete(self.storage(), &[v0::POISON.into()])
+    }
+
     fn merge(&self, set: &ActiveSet, warn: &dyn Fn(&str)) -> Result<MergedIndex> {
         let mut builder = MergedBuilder::with_capacity(0);
         self.visit(set, warn, &mut |_, index| builder.add(&index))?;

@@ -30,6 +30,7 @@ mod v2;
 pub use blobs::{ActiveSet, IndexBlobs};
 pub use builder::{ENTRIES_PER_SHARD_MAX, append_random_suffix, build, encode};
 pub use entry::IndexEntry;
+pub use epoch::EpochSettings;
 pub use error::{Error, Result};
 pub use merged::{EntryRef, MergedBuilder, MergedIndex};
 pub use migration::IndexDifferences;

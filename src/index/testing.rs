@@ -1,6 +1,6 @@
 //! What tests of the index share.
 
-use super::{IndexBlobs, IndexEntry, PackIndex};
+use super::{EpochSettings, IndexBlobs, IndexEntry, PackIndex};
 use crate::base::{Entropy, FixedClock, Timestamp};
 use crate::blob::{self, BlobId, BlobMetadata, ByteRange, Durability, PutOptions, Storage};
 use crate::compression::HeaderId;
@@ -228,7 +228,8 @@ impl World {
     /// A client of its own.
     pub(super) fn index_blobs(&self) -> IndexBlobs {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        IndexBlobs::new(store, self.crypto.clone(), self.parameters.clone(), clock, Arc::new(Zeros))
+        let settings = EpochSettings::new(self.parameters.clone());
+        IndexBlobs::new(store, self.crypto.clone(), settings, clock, Arc::new(Zeros))
     }
 
     /// Encrypts and puts a blob; returns its name.

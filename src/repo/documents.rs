@@ -1,7 +1,7 @@
 //! The documents of a repository's format, read and decrypted, and whether this client may use them.
 
 use super::{Environment, Error, Result};
-use crate::base::{Entropy, Secret};
+use crate::base::{Clock, Entropy, Secret, Timestamp};
 use crate::blob::{Storage, StorageExt};
 use crate::crypto::{self, BlobCrypto, Ecc};
 use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};
@@ -26,6 +26,8 @@ pub struct OpenOptions {
     pub ignores_upgrade: bool,
     /// Only warn of required features that are not known.
     pub ignores_features: bool,
+    /// How long what is known of the format may be used before a change of the store, 15 minutes at most.
+    pub format_lifetime: Option<Duration>,
     /// Ends the wait when it is set.
     pub cancel: Option<Arc<AtomicBool>>,
 }
@@ -36,7 +38,7 @@ impl OpenOptions {
     }
 
     /// Waits before the next look, with an ear for the end of the wait.
-    fn pause(&self, environment: &Environment, mut left: Duration) -> Result<()> {
+    pub(super) fn pause(&self, environment: &Environment, mut left: Duration) -> Result<()> {
         while !left.is_zero() {
             if self.is_canceled() {
                 return Err(Error::Canceled);
@@ -51,6 +53,8 @@ impl OpenOptions {
 
 /// `kopia.repository`, open, and `kopia.blobcfg` beside it.
 pub(super) struct Documents {
+    /// When they began to be read.
+    pub(super) read_at: Timestamp,
     /// `kopia.repository` as stored.
     pub(super) bytes: Vec<u8>,
     /// Its outer document.
@@ -69,19 +73,21 @@ impl Documents {
     /// # Errors
     /// [`Error::NoRepository`]; [`Error::Format`], whose class tells a wrong password from damage and from a format that
     /// is too new.
-    pub(super) fn read(storage: &dyn Storage, password: &Secret) -> Result<Self> {
-        Self::read_with(storage, |blob| blob.derive_key(password))
+    pub(super) fn read(storage: &dyn Storage, password: &Secret, clock: &dyn Clock) -> Result<Self> {
+        Self::read_with(storage, clock, |blob| blob.derive_key(password))
     }
 
     /// Reads both blobs anew, with the key that opened them before.
-    pub(super) fn reread(&self, storage: &dyn Storage) -> Result<Self> {
-        Self::read_with(storage, |_| Ok(self.key.clone()))
+    pub(super) fn reread(&self, storage: &dyn Storage, clock: &dyn Clock) -> Result<Self> {
+        Self::read_with(storage, clock, |_| Ok(self.key.clone()))
     }
 
     fn read_with(
         storage: &dyn Storage,
+        clock: &dyn Clock,
         key: impl FnOnce(&FormatBlob) -> format::Result<Secret>,
     ) -> Result<Self> {
+        let read_at = clock.now();
         let bytes = read_format_blob(storage)?;
         let blob = FormatBlob::parse(&bytes).map_err(Error::Format)?;
         let stored_config = storage
@@ -89,7 +95,7 @@ impl Documents {
             .map_err(|source| Error::Storage { action: "read kopia.blobcfg", source })?;
         let key = key(&blob).map_err(Error::Format)?;
         let format = decrypt(&blob, stored_config.as_deref(), &key)?;
-        Ok(Self { bytes, blob, key, format, stored_config })
+        Ok(Self { read_at, bytes, blob, key, format, stored_config })
     }
 
     /// Reads both blobs, and makes sure that this client may go on: it knows all required features, and nobody else
@@ -105,7 +111,8 @@ impl Documents {
         environment: &Environment,
         options: &OpenOptions,
     ) -> Result<Self> {
-        let mut documents = Self::read(storage, password)?;
+        let clock = environment.clock.as_ref();
+        let mut documents = Self::read(storage, password, clock)?;
         let mut pause = WAIT_FIRST;
         loop {
             let warnings = documents.check_features(options)?;
@@ -117,13 +124,15 @@ impl Documents {
                 }
                 Err(error) => return Err(Error::Format(error)),
                 Ok(()) => {
-                    warnings.iter().for_each(|warning| (environment.warn)(warning));
+                    for warning in &warnings {
+                        (environment.warn)(warning);
+                    }
                     return Ok(documents);
                 }
             }
             options.pause(environment, pause)?;
             pause = pause.mul_f32(1.5).min(WAIT_LONGEST);
-            documents = documents.reread(storage)?;
+            documents = documents.reread(storage, clock)?;
         }
     }
 

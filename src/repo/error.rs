@@ -116,6 +116,20 @@ pub enum Error {
         "password changes are not supported for repositories created in format version 1 (Kopia 0.8 or older)"
     )]
     FixedPassword,
+    /// There is no lock of this owner.
+    #[error("no upgrade of this client is in progress")]
+    NoUpgrade,
+    /// The format from before an upgrade is gone.
+    #[error("there is no copy of the format from before the upgrade")]
+    NoBackup,
+    /// The key that opened the format does not open it any more.
+    #[error("the password of the repository was changed meanwhile")]
+    PasswordChanged,
+    /// The index is kept in another way than when the repository was opened.
+    #[error(
+        "the repository was brought to another format meanwhile; what is left of this run must be run again"
+    )]
+    FormatChanged,
     /// Somebody else has rewritten the format after it was read here.
     #[error(
         "another client has changed the format of the repository meanwhile; nothing was written, try again"
@@ -152,7 +166,9 @@ impl Error {
             | Self::RetentionMode { .. }
             | Self::ServerConnection { .. }
             | Self::FixedPassword => ErrorClass::Unsupported,
-            Self::ChangedMeanwhile | Self::IndexesDiffer { .. } => ErrorClass::Locked,
+            Self::ChangedMeanwhile | Self::FormatChanged | Self::IndexesDiffer { .. } => ErrorClass::Locked,
+            Self::NoUpgrade | Self::NoBackup => ErrorClass::NotFound,
+            Self::PasswordChanged => ErrorClass::WrongPassword,
             Self::Index { source, .. } => source.class(),
             Self::ShortRetention => ErrorClass::Invalid,
             Self::Canceled => ErrorClass::Canceled,

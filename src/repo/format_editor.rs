@@ -11,7 +11,7 @@ use crate::blob::{BlobId, Locking, Storage};
 use crate::format::{
     BlobConfig, CONFIG_BLOB, EpochParameters, FormatBlob, REPOSITORY_BLOB, RepositoryFormat,
 };
-use crate::index::{self, IndexBlobs, IndexDifferences};
+use crate::index::{self, EpochSettings, IndexBlobs, IndexDifferences};
 use std::sync::Arc;
 
 /// The format of a repository, open to be changed. The index is not read.
@@ -88,7 +88,7 @@ impl FormatEditor {
             self.put_config(&config, &key)?;
             self.put_format(&blob, &config)?;
         }
-        self.documents = Documents::read(self.storage.as_ref(), password)?;
+        self.documents = Documents::read(self.storage.as_ref(), password, self.environment.clock.as_ref())?;
         Ok(())
     }
 
@@ -135,22 +135,29 @@ impl FormatEditor {
         if total == 0 {
             return Ok(());
         }
-        examples.iter().for_each(|example| warn(example));
+        for example in &examples {
+            warn(example);
+        }
         Err(Error::IndexesDiffer { total })
     }
 
     pub(super) fn index_blobs(&self, epochs: &EpochParameters) -> Result<IndexBlobs> {
         let (clock, entropy) = (Arc::clone(&self.environment.clock), Arc::clone(&self.environment.entropy));
         let storage = Locking::around(Arc::clone(&self.storage), retention(&self.documents.config()?)?);
-        Ok(IndexBlobs::new(storage, self.documents.crypto()?, epochs.clone(), clock, entropy))
+        Ok(IndexBlobs::new(
+            storage,
+            self.documents.crypto()?,
+            EpochSettings::new(epochs.clone()),
+            clock,
+            entropy,
+        ))
     }
 
-    fn write_parameters(&mut self, format: RepositoryFormat, config: &BlobConfig) -> Result<()> {
+    pub(super) fn write_parameters(&mut self, format: RepositoryFormat, config: &BlobConfig) -> Result<()> {
         self.check_unchanged()?;
         self.put_config(config, &self.documents.key)?;
         self.write_format(format, config)?;
-        self.documents = self.documents.reread(self.storage.as_ref())?;
-        Ok(())
+        self.reread()
     }
 
     /// Writes `kopia.repository` alone.
@@ -161,6 +168,12 @@ impl FormatEditor {
         self.documents.bytes = blob.to_bytes();
         self.documents.blob = blob;
         self.documents.format = format;
+        Ok(())
+    }
+
+    /// Looks at what is stored now.
+    pub(super) fn reread(&mut self) -> Result<()> {
+        self.documents = self.documents.reread(self.storage.as_ref(), self.environment.clock.as_ref())?;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! Opening a repository.
 
 use super::documents::{Documents, OpenOptions};
+use super::guard::Guarded;
 use super::retention::retention;
 use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
 use crate::base::{Clock, Entropy, Secret};
 use crate::blob::{Locking, Storage};
 use crate::content::{ContentFormat, ContentReader, Warn};
-use crate::format::{self, BlobConfig, FormatBlob, RepositoryFormat};
+use crate::format::{self, BlobConfig, RepositoryFormat};
 use crate::index::IndexBlobs;
 use crate::manifest::ManifestStore;
 use crate::object::ObjectReader;
@@ -76,20 +77,23 @@ impl Repository {
     ) -> Result<Self> {
         let documents = Documents::open(storage.as_ref(), password, &environment, options)?;
         let config = documents.config()?;
-        let storage = Locking::around(storage, retention(&config)?);
         let splitter = find_splitter(&documents.format)?;
         let content_format = content_format(&documents)?;
+        let (format, unique_id) = (documents.format.clone(), documents.blob.unique_id.clone());
+        let storage = Locking::around(storage, retention(&config)?);
+        let guarded = Guarded::new(storage, environment.clone(), options.clone(), documents);
+        let epochs = guarded.epochs().clone();
+        let storage: Arc<dyn Storage> = Arc::new(guarded);
         let index_blobs = IndexBlobs::new(
             Arc::clone(&storage),
             content_format.crypto.clone(),
-            content_format.epochs.clone(),
+            epochs,
             Arc::clone(&environment.clock),
             Arc::clone(&environment.entropy),
         );
         let (clock, warn) = (Arc::clone(&environment.clock), Arc::clone(&environment.warn));
         let contents = Arc::new(ContentReader::open(storage, content_format, index_blobs, clock, warn)?);
         let objects = ObjectReader::new(Arc::clone(&contents));
-        let Documents { format, blob: FormatBlob { unique_id, .. }, .. } = documents;
         Ok(Self { contents, objects, splitter, format, unique_id, config, identity, environment })
     }
 
@@ -175,7 +179,6 @@ fn content_format(documents: &Documents) -> Result<ContentFormat> {
         max_pack_bytes: format.max_pack_size as usize,
         index_version: format.index_version,
         format_version: format.version,
-        epochs: format.epoch_parameters.clone(),
         recovery_block,
         maintenance_key: format.maintenance_key(key, &blob.unique_id),
     })

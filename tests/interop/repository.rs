@@ -79,3 +79,68 @@ fn parameters_set_by_either_are_the_others() {
         ours.verify();
     }
 }
+
+const ENABLED: (&str, &str) = ("KOPIA_UPGRADE_LOCK_ENABLED", "1");
+const OWNER: &str = "--upgrade-owner-id=owner";
+const BEGIN: [&str; 7] = [
+    "repository",
+    "upgrade",
+    "begin",
+    "--io-drain-timeout=1s",
+    "--allow-unsafe-upgrade",
+    "--status-poll-interval=1s",
+    "--max-permitted-clock-drift=1s",
+];
+
+#[track_caller]
+fn upgrade(program: &Program, args: &[&str]) {
+    let output = program.command([args, &[OWNER]].concat()).env(ENABLED.0, ENABLED.1).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", crate::support::programs::text(&output.stderr));
+}
+
+/// Whether the program gets at the repository without waiting.
+fn is_let_in(program: &Program) -> bool {
+    let mut command = program.command(["snapshot", "list"]);
+    command.env("KOPIA_REPO_UPGRADE_NO_BLOCK", "true").output().unwrap().status.success()
+}
+
+/// An upgrade that `first` begins and `second` finishes, in a repository of a format version.
+fn upgrade_in_turns(version: &str, is_ours: (bool, bool)) {
+    let Some(kopia) = Program::kopia() else { return };
+    let ours = Program::packhorse();
+    let of = |is_ours| if is_ours { &ours } else { &kopia };
+    let (first, second) = (of(is_ours.0), of(is_ours.1));
+    let base = tempfile::tempdir().unwrap();
+    let (repository, source) = super::paths(base.path());
+    trees::make(&source, &mut Dice::new(23));
+    ours.create(&repository, &[version]);
+    let root = ours.snapshot(&source)["rootEntry"]["obj"].clone();
+    let path = format!("--path={}", repository.display());
+    let connect = ["repository", "connect", "filesystem", &path, "--disable-repository-format-cache"];
+    kopia.ok([&connect[..], &crate::support::programs::IDENTITY].concat());
+
+    upgrade(first, &[&BEGIN[..], &["--lock-only"]].concat());
+    assert!(!is_let_in(&ours) && !is_let_in(&kopia), "{version} {is_ours:?}");
+    upgrade(second, &["repository", "upgrade", "rollback", "--force"]);
+    assert!(is_let_in(&ours) && is_let_in(&kopia), "{version} {is_ours:?}");
+    upgrade(first, &[&BEGIN[..], &["--commit-mode=never"]].concat());
+    assert!(!is_let_in(&ours) && !is_let_in(&kopia), "{version} {is_ours:?}");
+    upgrade(second, &["repository", "upgrade", "validate"]);
+    upgrade(second, &BEGIN);
+    for program in [&kopia, &ours] {
+        program.verify();
+        assert_eq!(program.snapshot(&source)["rootEntry"]["obj"], root);
+        assert_eq!(format(program)["version"], 3);
+    }
+    kopia.ok(["content", "verify"]);
+    ours.verify();
+}
+
+#[test]
+fn an_upgrade_by_either_keeps_all_others_out_and_can_be_finished_by_the_other() {
+    for is_ours in [(true, true), (false, false), (true, false), (false, true)] {
+        upgrade_in_turns("--format-version=1", is_ours);
+    }
+    upgrade_in_turns("--format-version=2", (true, false));
+    upgrade_in_turns("--format-version=2", (false, true));
+}

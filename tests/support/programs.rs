@@ -102,7 +102,7 @@ impl Program {
 }
 
 /// Both programs must take each other's snapshots for their own.
-const IDENTITY: [&str; 2] = ["--override-hostname=stable", "--override-username=groom"];
+pub(crate) const IDENTITY: [&str; 2] = ["--override-hostname=stable", "--override-username=groom"];
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -9,6 +9,7 @@ mod disconnect;
 mod filesystem;
 mod set_parameters;
 mod status;
+mod upgrade;
 
 use super::Result;
 use super::context::Context;
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     SetParameters(Box<set_parameters::Args>),
     /// Describe the connection and the repository.
     Status(status::Args),
+    /// Upgrade the format under a lock.
+    #[command(subcommand, hide = true)]
+    Upgrade(upgrade::Command),
 }
 
 /// Runs a verb.
@@ -42,6 +46,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::Disconnect => disconnect::run(ctx),
         Command::SetParameters(args) => set_parameters::run(ctx, args),
         Command::Status(args) => status::run(ctx, args),
+        Command::Upgrade(command) => upgrade::run(ctx, command),
     }
 }
 

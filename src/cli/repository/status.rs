@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use packhorse::base::{Secret, gojson};
 use packhorse::blob::{Capacity, ConnectionInfo};
-use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat, UnknownFields};
+use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat, UnknownFields, UpgradeLock};
 use packhorse::repo::{ClientOptions, ConnectionFile, Repository};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -49,6 +49,9 @@ pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
         return out.json(&document, args.json.json_indent);
     }
     print(&mut out, &document, &repository, ctx.sizes())?;
+    if let Some(lock) = &repository.format().upgrade_lock {
+        print_upgrade(ctx, &mut out, lock)?;
+    }
     if args.reconnect_token {
         let password =
             args.reconnect_token_with_password.then(|| ctx.password_to_open(&document.config_file));
@@ -188,6 +191,16 @@ fn print_epochs(out: &mut Output, epochs: &EpochParameters, current: i64, sizes:
     ))?;
     out.line(format_args!("Epoch cleanup margin:    {}", format_nanos(epochs.cleanup_safety_margin)))?;
     out.line(format_args!("Epoch range-compaction every: {} epochs", epochs.full_checkpoint_frequency))
+}
+
+fn print_upgrade(ctx: &Context, out: &mut Output, lock: &UpgradeLock) -> Result<()> {
+    let status = lock.status(ctx.clock().now());
+    out.line("")?;
+    row(out, "Ongoing upgrade", &lock.message)?;
+    row(out, "Upgrade Time", ctx.zone().format(lock.upgrade_time()))?;
+    row(out, "Upgrade Owner", &lock.owner_id)?;
+    row(out, "Upgrade lock", if status.locked { "Locked" } else { "Unlocked" })?;
+    row(out, "Lock status", if status.drained { "Fully Established" } else { "Draining" })
 }
 
 fn row(out: &mut Output, label: &str, value: impl std::fmt::Display) -> Result<()> {

@@ -7,17 +7,18 @@
 //! Source: kopia `internal/epoch/`.
 
 pub(super) mod names;
+mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use settings::EpochSettings;
 pub(super) use state::State;
 
 use super::blobs::{ActiveSet, SealedIndex, delete, put};
 use super::{Error, Result};
 use crate::base::{Clock, Timestamp};
 use crate::blob::{BlobId, Storage};
-use crate::format::EpochParameters;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,14 +31,14 @@ const BACKOFF_LONGEST: Duration = Duration::from_secs(15);
 /// The view of the epochs, taken anew when it gets old.
 pub(super) struct Epochs {
     storage: Arc<dyn Storage>,
-    parameters: EpochParameters,
+    settings: EpochSettings,
     clock: Arc<dyn Clock>,
     state: Mutex<Option<Arc<State>>>,
 }
 
 impl Epochs {
-    pub(super) fn new(storage: Arc<dyn Storage>, parameters: EpochParameters, clock: Arc<dyn Clock>) -> Self {
-        Self { storage, parameters, clock, state: Mutex::new(None) }
+    pub(super) fn new(storage: Arc<dyn Storage>, settings: EpochSettings, clock: Arc<dyn Clock>) -> Self {
+        Self { storage, settings, clock, state: Mutex::new(None) }
     }
 
     /// The epoch that new index blobs go to.
@@ -59,14 +60,18 @@ impl Epochs {
         }
         let mut pause = BACKOFF_FIRST;
         for _ in 1..ATTEMPTS_MAX {
-            match State::load(&*self.storage, &self.parameters, &*self.clock) {
+            match self.load() {
                 Err(Error::TooSlow { .. }) => self.clock.sleep(pause),
                 other => return Ok(Arc::clone(state.insert(Arc::new(other?)))),
             }
             pause = pause.mul_f32(1.5).min(BACKOFF_LONGEST);
         }
-        let last = State::load(&*self.storage, &self.parameters, &*self.clock)?;
+        let last = self.load()?;
         Ok(Arc::clone(state.insert(Arc::new(last))))
+    }
+
+    fn load(&self) -> Result<State> {
+        State::load(&*self.storage, &self.settings.get(), &*self.clock)
     }
 
     /// The blobs a reader must load.
@@ -98,7 +103,7 @@ impl Epochs {
     }
 
     fn write_into_current(&self, indexes: &[SealedIndex]) -> Result<(i64, Vec<BlobId>)> {
-        let remaining = self.parameters.epoch_refresh_frequency / 4 * 3;
+        let remaining = self.settings.get().epoch_refresh_frequency / 4 * 3;
         let mut written: Vec<BlobId> = Vec::new();
         let mut epoch = None;
         for _ in 0..ATTEMPTS_MAX {
