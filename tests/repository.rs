@@ -1,5 +1,6 @@
 //! Changes of a repository's format: what is written in which order, what a crash leaves, what other clients see.
 
+mod client;
 mod parameters;
 mod password;
 mod upgrade;

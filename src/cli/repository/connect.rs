@@ -3,7 +3,7 @@
 //! The repository is opened before anything is written, so that a failed attempt leaves no trace and an older
 //! connection as it was. (Kopia writes first, and after a failure removes its file and the whole cache folder.)
 
-use super::{Provider, connection};
+use super::{Provider, Target, connection};
 use crate::cli::Result;
 use crate::cli::context::Context;
 use crate::cli::exit::Explain;
@@ -24,8 +24,7 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
     const CONNECTING: &str = "cannot connect to the repository";
-    let Provider::Filesystem(provider) = &args.provider;
-    let info = provider.connection(ctx.environment(), None)?;
+    let Target { info, password } = args.provider.target(ctx, None).explain(CONNECTING)?;
     let storage = blob::open(&info, OpenMode::Connect, Arc::clone(ctx.clock())).explain(CONNECTING)?;
     // Before anybody is asked for a password.
     if storage.get_optional(&REPOSITORY_BLOB.into()).explain(CONNECTING)?.is_none() {
@@ -33,7 +32,7 @@ pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
         return Err(missing).explain(CONNECTING);
     }
     args.connection.check(ctx).explain(CONNECTING)?;
-    let password = ctx.password_to_connect()?;
+    let password = password.map_or_else(|| ctx.password_to_connect(), Ok)?;
     let identity = args.connection.identity(ctx);
     let looked_at = Arc::new(ReadOnly::new(Arc::clone(&storage)));
     let repository = ctx.open_storage(looked_at, &password, identity)?;

@@ -1,6 +1,6 @@
 //! `repository create`: a new repository, its global policy and maintenance parameters, and a connection to it.
 
-use super::{Provider, connection};
+use super::{Provider, Target, connection};
 use crate::cli::context::Context;
 use crate::cli::exit::Explain;
 use crate::cli::{Result, policy, units};
@@ -31,8 +31,9 @@ pub(crate) struct Args {
     #[arg(long, global = true, hide = true, default_value = DEFAULT_ECC, value_parser = [DEFAULT_ECC])]
     ecc: String,
     /// Room for error correction in percent; 0 for none.
-    #[arg(long, global = true, hide = true, default_value = "0", value_name = "PERCENT")]
-    ecc_overhead_percent: u8,
+    #[arg(long, global = true, hide = true, default_value = "0", value_name = "PERCENT",
+          value_parser = units::parse_integer, allow_negative_numbers = true)]
+    ecc_overhead_percent: i64,
     /// Splitter that cuts objects into contents.
     #[arg(long, global = true, default_value = splitter::DEFAULT, value_name = "SPLITTER",
           value_parser = PossibleValuesParser::new(splitter::names()))]
@@ -62,12 +63,12 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let options = args.options().explain(CREATING)?;
-    let Provider::Filesystem(provider) = &args.provider;
-    let info = provider.connection(ctx.environment(), Some(options.format.version))?;
+    let Target { info, password } =
+        args.provider.target(ctx, Some(options.format.version)).explain(CREATING)?;
     if !args.create_only {
         args.connection.check(ctx).explain(CREATING)?;
     }
-    let password = ctx.password_to_create()?;
+    let password = password.map_or_else(|| ctx.password_to_create(), Ok)?;
     let storage = blob::open(&info, OpenMode::Create, Arc::clone(ctx.clock())).explain(CREATING)?;
     repo::create(&*storage, &password, &options, &**ctx.entropy()).explain(CREATING)?;
     announce(ctx, &*storage, &options);
@@ -82,15 +83,17 @@ pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
 impl Args {
     fn options(&self) -> Result<CreateOptions> {
         let version = if self.format_version == 0 { VERSION_NEWEST } else { self.format_version };
+        // As Kopia does it: what is no percentage becomes the nearest.
+        let ecc_overhead_percent = self.ecc_overhead_percent.clamp(0, 100) as u8;
         if version != 1 {
-            Ecc::new(&self.ecc, self.ecc_overhead_percent.into())?;
+            Ecc::new(&self.ecc, ecc_overhead_percent.into())?;
         }
         let format = NewFormat {
             version,
             hash: self.block_hash.clone(),
             encryption: self.encryption.clone(),
             ecc: self.ecc.clone(),
-            ecc_overhead_percent: self.ecc_overhead_percent,
+            ecc_overhead_percent,
             splitter: self.object_splitter.clone(),
             ..NewFormat::default()
         };
@@ -106,12 +109,17 @@ impl Args {
 
 fn announce(ctx: &Context, storage: &dyn Storage, options: &CreateOptions) {
     let talk = ctx.talk();
+    let ecc = match &options.format {
+        format if format.version == 1 || format.ecc_overhead_percent == 0 => "none".to_owned(),
+        format => format!("{} with {}% overhead", format.ecc, format.ecc_overhead_percent),
+    };
     talk.line(format_args!("Created a repository in {}:", storage.display_name()));
     for (label, value) in [
         ("format version", options.format.version.to_string().as_str()),
         ("block hash", &options.format.hash),
         ("encryption", &options.format.encryption),
         ("key derivation", &options.key_derivation),
+        ("ecc", &ecc),
         ("splitter", &options.format.splitter),
     ] {
         talk.line(format_args!("  {:<16}{value}", format!("{label}:")));

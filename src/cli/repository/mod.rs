@@ -7,6 +7,8 @@ mod connection;
 mod create;
 mod disconnect;
 mod filesystem;
+mod from_config;
+mod set_client;
 mod set_parameters;
 mod status;
 mod upgrade;
@@ -14,6 +16,8 @@ mod upgrade;
 use super::Result;
 use super::context::Context;
 use super::exit::Explain;
+use packhorse::base::Secret;
+use packhorse::blob::ConnectionInfo;
 use std::path::Path;
 
 /// Verbs of the group.
@@ -27,6 +31,8 @@ pub(crate) enum Command {
     Create(Box<create::Args>),
     /// Forget the connection; the repository stays as it is.
     Disconnect,
+    /// Change what the connection says of this client.
+    SetClient(set_client::Args),
     /// Change parameters of the repository.
     #[command(visible_alias = "set-params")]
     SetParameters(Box<set_parameters::Args>),
@@ -44,6 +50,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::Connect(args) => connect::run(ctx, args),
         Command::Create(args) => create::run(ctx, args),
         Command::Disconnect => disconnect::run(ctx),
+        Command::SetClient(args) => set_client::run(ctx, args),
         Command::SetParameters(args) => set_parameters::run(ctx, args),
         Command::Status(args) => status::run(ctx, args),
         Command::Upgrade(command) => upgrade::run(ctx, command),
@@ -55,6 +62,26 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
 enum Provider {
     /// In a folder, local or mounted.
     Filesystem(filesystem::Args),
+    /// Where a connection file or a token leads to.
+    FromConfig(from_config::Args),
+}
+
+/// A store, and the password if whoever described the store gave it along.
+struct Target {
+    info: ConnectionInfo,
+    password: Option<Secret>,
+}
+
+impl Provider {
+    /// The store to connect to; or to make a repository of format version `creates` in.
+    fn target(&self, ctx: &Context, creates: Option<u8>) -> Result<Target> {
+        match self {
+            Self::Filesystem(args) => {
+                Ok(Target { info: args.connection(ctx.environment(), creates)?, password: None })
+            }
+            Self::FromConfig(args) => args.target(creates.is_some()),
+        }
+    }
 }
 
 /// Removes a file that may be missing.

@@ -1,12 +1,11 @@
 //! `repository status`: the connection and the repository behind it.
 
+use super::from_config::Token;
 use crate::cli::Result;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::output::{JsonFlags, Output};
 use crate::cli::units::{Sizes, format_nanos};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use packhorse::base::{Secret, gojson};
 use packhorse::blob::{Capacity, ConnectionInfo};
 use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat, UnknownFields, UpgradeLock};
@@ -55,7 +54,7 @@ pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
     if args.reconnect_token {
         let password =
             args.reconnect_token_with_password.then(|| ctx.password_to_open(&document.config_file));
-        print_token(&mut out, &connection, password.transpose()?)?;
+        print_token(&mut out, &connection, password.transpose()?.as_ref())?;
     }
     Ok(())
 }
@@ -207,24 +206,10 @@ fn row(out: &mut Output, label: &str, value: impl std::fmt::Display) -> Result<(
     out.line(format_args!("{:<21}{value}", format!("{label}:")))
 }
 
-/// What a token holds: the way to the storage, in clear.
-#[derive(Serialize)]
-struct Token<'a> {
-    version: &'static str,
-    storage: &'a ConnectionInfo,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<String>,
-}
-
-fn print_token(out: &mut Output, connection: &ConnectionFile, password: Option<Secret>) -> Result<()> {
+fn print_token(out: &mut Output, connection: &ConnectionFile, password: Option<&Secret>) -> Result<()> {
     let Some(storage) = &connection.storage else { return Ok(()) };
-    let password = password.map(|secret| String::from_utf8_lossy(secret.expose()).into_owned());
-    let token = gojson::to_vec(&Token { version: "1", storage, password })
-        .map_err(|error| Failure::new(format!("cannot print a token: {error}")))?;
+    let token = Token::new(storage, password).encode()?;
     out.line("\nTo connect another client to the same storage:\n")?;
-    out.line(format_args!(
-        "$ kopia repository connect from-config --token {}",
-        URL_SAFE_NO_PAD.encode(token)
-    ))?;
+    out.line(format_args!("$ kopia repository connect from-config --token {token}"))?;
     out.line("\nKeep the token secret: it holds all that is needed to reach the storage.")
 }
