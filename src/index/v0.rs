@@ -114,7 +114,7 @@ pub(super) fn write(storage: &dyn Storage, indexes: &[SealedIndex]) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use crate::base::ErrorClass;
-    use crate::blob::StorageExt;
+    use crate::blob::{Storage, StorageExt};
     use crate::index::testing::{World, active, entry, expect_warnings, index};
 
     fn world() -> World {
@@ -147,6 +147,24 @@ mod tests {
         compact(&world, &[c.as_str()], None);
         assert!(active(&blobs).is_empty(), "a compaction without outputs is done");
         assert_eq!(blobs.active().unwrap().deletion_watermark, i64::MIN);
+    }
+
+    #[test]
+    fn what_was_compacted_twice_is_told_by_the_outputs_that_are_left() {
+        let world = world();
+        let blobs = world.index_blobs();
+        let write = |id: &str| blobs.write(vec![index(&[entry(id, "p", 1)])], "s1").unwrap().remove(0);
+        let ids = ["aa", "bb", "cc", "dd", "ee"].map(|id| write(id).to_string());
+        let names = ids.each_ref().map(String::as_str);
+        compact(&world, &names[..2], Some(&[names[2]]));
+        compact(&world, &names[2..4], Some(&[names[4]]));
+        let last = [names[4]];
+        assert_eq!(active(&blobs), last, "an output that was replaced in turn still vouches for its inputs");
+        // Maintenance deletes replaced indexes, oldest first, and their logs long after.
+        for gone in &names[..4] {
+            world.store.delete(&(*gone).into()).unwrap();
+            assert_eq!(active(&blobs), last);
+        }
     }
 
     #[test]

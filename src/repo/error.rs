@@ -116,6 +116,9 @@ pub enum Error {
         "password changes are not supported for repositories created in format version 1 (Kopia 0.8 or older)"
     )]
     FixedPassword,
+    /// The upgrade must be finished or rolled back before.
+    #[error("an upgrade of the repository is in progress; finish it or roll it back before")]
+    UpgradeInProgress,
     /// There is no lock of this owner.
     #[error("no upgrade of this client is in progress")]
     NoUpgrade,
@@ -166,7 +169,10 @@ impl Error {
             | Self::RetentionMode { .. }
             | Self::ServerConnection { .. }
             | Self::FixedPassword => ErrorClass::Unsupported,
-            Self::ChangedMeanwhile | Self::FormatChanged | Self::IndexesDiffer { .. } => ErrorClass::Locked,
+            Self::ChangedMeanwhile
+            | Self::FormatChanged
+            | Self::IndexesDiffer { .. }
+            | Self::UpgradeInProgress => ErrorClass::Locked,
             Self::NoUpgrade | Self::NoBackup => ErrorClass::NotFound,
             Self::PasswordChanged => ErrorClass::WrongPassword,
             Self::Index { source, .. } => source.class(),

@@ -64,7 +64,8 @@ impl FormatEditor {
     /// from the same old password, completes it.
     ///
     /// # Errors
-    /// [`Error::FixedPassword`] in repositories of format version 1; [`Error::ChangedMeanwhile`]: nothing was written;
+    /// [`Error::FixedPassword`] in repositories of format version 1; [`Error::UpgradeInProgress`], because the way back
+    /// from an upgrade leads to the old password; [`Error::ChangedMeanwhile`]: nothing was written;
     /// [`Error::Storage`].
     ///
     /// Source: kopia `repo/format/format_change_password.go`.
@@ -72,6 +73,9 @@ impl FormatEditor {
         let Documents { blob, format, .. } = &self.documents;
         if !format.enable_password_change {
             return Err(Error::FixedPassword);
+        }
+        if format.upgrade_lock.is_some() {
+            return Err(Error::UpgradeInProgress);
         }
         let key = blob.derive_key(password).map_err(Error::Format)?;
         let config = match self.documents.config() {

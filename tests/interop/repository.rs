@@ -38,6 +38,34 @@ fn a_password_changed_by_either_is_the_others() {
     }
 }
 
+#[test]
+fn kopia_opens_what_a_killed_change_of_the_password_leaves() {
+    let Some(kopia) = Program::kopia() else { return };
+    let ours = Program::packhorse();
+    let base = tempfile::tempdir().unwrap();
+    let (repository, _) = super::paths(base.path());
+    ours.create(&repository, &[]);
+    // The blob that goes first and comes back last.
+    let config = repository.join("kopia.blobcfg.f");
+    std::fs::remove_file(&config).unwrap();
+    assert!(connects(&kopia, &repository, crate::support::programs::PASSWORD));
+    kopia.ok(["repository", "disconnect"]);
+    ours.ok(["repository", "change-password", "--new-password", NEW]);
+    assert!(config.exists());
+    std::fs::remove_file(&config).unwrap();
+    assert!(connects(&kopia, &repository, NEW));
+    // Kopia's own order: the same change, asked for again, completes what it left.
+    let path = |name: &str| repository.join(name);
+    assert!(with_password(&kopia, NEW, &["repository", "change-password", "--new-password", "third"]));
+    let before = std::fs::read(path("kopia.repository.f")).unwrap();
+    assert!(with_password(&kopia, "third", &["repository", "change-password", "--new-password", "fourth"]));
+    crate::cli::write(&path("kopia.repository.f"), &before);
+    kopia.run(["repository", "disconnect"]);
+    assert!(!connects(&kopia, &repository, "third") && !connects(&kopia, &repository, "fourth"));
+    assert!(with_password(&ours, "third", &["repository", "change-password", "--new-password", "fourth"]));
+    assert!(connects(&kopia, &repository, "fourth"));
+}
+
 /// Kopia's copy of the format blob is valid for 15 minutes; a new connection drops it.
 fn reconnect(program: &Program, repository: &Path) {
     program.ok(["repository", "disconnect"]);
@@ -143,4 +171,24 @@ fn an_upgrade_by_either_keeps_all_others_out_and_can_be_finished_by_the_other() 
     }
     upgrade_in_turns("--format-version=2", (true, false));
     upgrade_in_turns("--format-version=2", (false, true));
+}
+
+#[test]
+fn a_token_of_either_connects_the_other() {
+    let Some(kopia) = Program::kopia() else { return };
+    let ours = Program::packhorse();
+    let base = tempfile::tempdir().unwrap();
+    let (repository, _) = super::paths(base.path());
+    ours.create(&repository, &[]);
+    kopia.connect(&repository);
+    for (from, to) in [(&ours, &kopia), (&kopia, &ours)] {
+        let status =
+            from.ok(["repository", "status", "--reconnect-token", "--reconnect-token-with-password"]);
+        let line = status.lines().find(|line| line.contains("--token")).unwrap();
+        let token = line.rsplit(' ').next().unwrap();
+        to.run(["repository", "disconnect"]);
+        let mut connect = to.command(["repository", "connect", "from-config", "--token", token]);
+        assert!(connect.env_remove("KOPIA_PASSWORD").output().unwrap().status.success());
+        to.ok(["repository", "status"]);
+    }
 }

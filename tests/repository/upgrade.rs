@@ -102,6 +102,9 @@ fn an_upgrade_killed_anywhere_goes_on_or_is_rolled_back() {
     // Copy, lock, index, blobcfg, format, poison, unlocked format, removal of the copy.
     for survived in 0..8 {
         for rolls_back in [false, true] {
+            if rolls_back && !(2..7).contains(&survived) {
+                continue;
+            }
             let (world, folder) = old_world();
             let before = entries(&world.open());
             let killed = begin(&dying(&world.storage, survived), &world.clock);
@@ -109,7 +112,7 @@ fn an_upgrade_killed_anywhere_goes_on_or_is_rolled_back() {
             let is_locked = edit(&world.storage, &world.clock).format().upgrade_lock.is_some();
             assert_eq!(is_locked, (2..7).contains(&survived));
             assert_eq!(open(&world, &OpenOptions::default()).is_err(), is_locked, "{survived}");
-            if rolls_back && is_locked {
+            if rolls_back {
                 edit(&world.storage, &world.clock).roll_back_upgrade().unwrap();
                 assert_eq!(world.open().format().version, 1);
             } else {
@@ -118,10 +121,12 @@ fn an_upgrade_killed_anywhere_goes_on_or_is_rolled_back() {
             assert_eq!(entries(&world.open()), before, "{survived} {rolls_back}");
             let run = world::snapshot(&world.open(), folder.path());
             assert!(run.new_bytes < 5000, "{survived} {rolls_back}");
-            // And on, after more was written.
-            begin(&world.storage, &world.clock).unwrap();
-            world::snapshot(&world.open(), folder.path());
-            assert_eq!(world.open().format().version, 3);
+            if rolls_back {
+                // And on, after more was written.
+                begin(&world.storage, &world.clock).unwrap();
+                world::snapshot(&world.open(), folder.path());
+                assert_eq!(world.open().format().version, 3);
+            }
         }
     }
 }
@@ -175,6 +180,7 @@ fn only_the_owner_goes_on_with_an_upgrade() {
     let other = UpgradeLock { owner_id: "other".to_owned(), ..lock(&world.clock) };
     let mut editor = edit(&world.storage, &world.clock);
     assert_eq!(editor.place_upgrade_lock(&other).unwrap_err().class(), ErrorClass::Invalid);
+    assert!(editor.change_password(&"x".into()).is_err(), "the way back leads to the old password");
     let stranger = OpenOptions { upgrade_owner: "other".to_owned(), ..OpenOptions::default() };
     assert!(matches!(editor.commit_upgrade(&stranger), Err(repo::Error::NoUpgrade)));
 }
