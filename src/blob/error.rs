@@ -109,7 +109,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A store around the store refused the call.
-    #[error("blob {id} was not changed")]
+    #[error("blob {id} was refused")]
     Refused {
         /// The blob that would have changed.
         id: BlobId,

@@ -3,6 +3,9 @@
 //! Whoever upgrades a repository waits until every client must have noticed the lock. That is what this is for: before
 //! a change of the store, and at most once in [`FORMAT_LIFETIME`], `kopia.repository` is read anew. Reading needs no
 //! look, since an upgrade removes nothing.
+//!
+//! A repository without epochs can also be upgraded without a lock, and an index written into the old place meanwhile
+//! would never be found. There the format is read once more after each index blob, so that the run fails instead.
 
 use super::documents::{Documents, OpenOptions, read_format_blob};
 use super::{Environment, Error, Result};
@@ -18,6 +21,9 @@ use std::time::Duration;
 ///
 /// Source: kopia `repo/format/format_blob_cache.go`, `DefaultRepositoryBlobCacheDuration`.
 pub const FORMAT_LIFETIME: Duration = Duration::from_mins(15);
+
+/// What index blobs without epochs begin with.
+const OLD_INDEX: &str = "n";
 
 /// A store that takes changes only while the format allows them.
 pub(super) struct Guarded {
@@ -53,22 +59,25 @@ impl Guarded {
     }
 
     fn check(&self, id: &BlobId) -> blob::Result<()> {
-        self.look().map_err(|error| blob::Error::Refused {
-            id: id.clone(),
-            class: error.class(),
-            source: Box::new(error),
-        })
+        self.look_if_due().map_err(|error| refused(id, error))
     }
 
     /// Looks if it is time to. Others wait meanwhile: none of them may change anything before.
-    fn look(&self) -> Result<()> {
+    fn look_if_due(&self) -> Result<()> {
         let mut seen = self.seen.lock();
         let now = self.environment.clock.now();
-        let lifetime = self.options.format_lifetime();
         // A clock that was set back says nothing about how much time has passed.
-        if now >= seen.at && now.nanos_since(seen.at) < lifetime {
+        if now >= seen.at && now.nanos_since(seen.at) < self.options.format_lifetime() {
             return Ok(());
         }
+        self.look(&mut seen)?;
+        seen.documents.check_upgrade(&self.environment, &self.options).map_err(Error::Format)?;
+        seen.at = now;
+        Ok(())
+    }
+
+    /// Reads the format anew; whether what is open can go on being used as it is.
+    fn look(&self, seen: &mut Seen) -> Result<()> {
         if read_format_blob(self.inner.as_ref())? != seen.documents.bytes {
             let documents = seen
                 .documents
@@ -79,13 +88,16 @@ impl Guarded {
             }
             seen.documents = documents;
         }
-        seen.documents.check_upgrade(&self.environment, &self.options).map_err(Error::Format)?;
-        if !self.epochs.adopt(&seen.documents.format.epoch_parameters) {
-            return Err(Error::FormatChanged);
+        if self.epochs.adopt(&seen.documents.format.epoch_parameters) {
+            Ok(())
+        } else {
+            Err(Error::FormatChanged)
         }
-        seen.at = now;
-        Ok(())
     }
+}
+
+fn refused(id: &BlobId, error: Error) -> blob::Error {
+    blob::Error::Refused { id: id.clone(), class: error.class(), source: Box::new(error) }
 }
 
 /// The key in memory opened the format before.
@@ -108,7 +120,12 @@ impl Storage for Guarded {
 
     fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> blob::Result<()> {
         self.check(id)?;
-        self.inner.put(id, pieces, options)
+        self.inner.put(id, pieces, options)?;
+        if id.as_str().starts_with(OLD_INDEX) {
+            // A lock alone is no harm: its owner copies the index later.
+            self.look(&mut self.seen.lock()).map_err(|error| refused(id, error))?;
+        }
+        Ok(())
     }
 
     fn barrier(&self) -> blob::Result<()> {

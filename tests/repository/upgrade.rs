@@ -252,6 +252,7 @@ fn an_index_kept_in_another_way_and_another_password_stop_a_writer_too() {
         editor.set_parameters(&parameters).unwrap();
     };
     assert_eq!(after(15, upgrade).2, Err(ErrorClass::Locked));
+    assert_eq!(after(0, upgrade).2, Err(ErrorClass::Locked), "its index is where nobody looks");
     let resize = |world: &World| {
         let mut editor = edit(&world.storage, &world.clock);
         let parameters = editor.parameters().unwrap();

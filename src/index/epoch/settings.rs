@@ -30,3 +30,19 @@ impl EpochSettings {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_may_change_and_epochs_may_not_begin_or_end() {
+        let settings = EpochSettings::new(EpochParameters::DEFAULT);
+        let shared = settings.clone();
+        let shorter = EpochParameters { epoch_refresh_frequency: 1, ..EpochParameters::DEFAULT };
+        assert!(settings.adopt(&shorter));
+        assert_eq!(shared.get(), shorter);
+        assert!(!settings.adopt(&EpochParameters::default()));
+        assert_eq!(shared.get(), shorter);
+    }
+}
