@@ -9,8 +9,11 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visi
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
+use zeroize::Zeroize;
 
 /// Unknown members of one object, in the order they came in.
+///
+/// They may hold keys, so they are never shown, and wiped from memory in the end.
 #[derive(Clone, Default)]
 #[expect(clippy::box_collection, reason = "a Vec would take three words in each of a million entries")]
 pub struct ExtraFields(Option<Box<Vec<Field>>>);
@@ -19,6 +22,9 @@ pub struct ExtraFields(Option<Box<Vec<Field>>>);
 type Field = (String, Box<RawValue>);
 
 impl ExtraFields {
+    /// None at all.
+    pub const NONE: Self = Self(None);
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -36,10 +42,19 @@ impl PartialEq for ExtraFields {
     }
 }
 
+impl Eq for ExtraFields {}
+
 impl fmt::Debug for ExtraFields {
-    /// Names only: what nobody here understands may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
+        write!(f, "ExtraFields({})", self.iter().count())
+    }
+}
+
+impl Drop for ExtraFields {
+    fn drop(&mut self) {
+        for (_, value) in self.0.take().into_iter().flat_map(|fields| *fields) {
+            String::from(Box::<str>::from(value)).zeroize();
+        }
     }
 }
 
@@ -207,7 +222,7 @@ mod tests {
         let kept =
             r#"{"first":7,"secondOne":"x","z":[1, 2.50e3],"a":{"first":9,"b":null},"":18446744073709551616}"#;
         assert_eq!(serde_json::to_string(&document).unwrap(), kept);
-        assert_eq!(format!("{:?}", document.extra), r#"{"z", "a", ""}"#);
+        assert_eq!(format!("{:?}", document.extra), "ExtraFields(3)");
     }
 
     #[test]

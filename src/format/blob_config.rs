@@ -1,7 +1,7 @@
 //! `kopia.blobcfg`: for how long the store must keep blobs from being deleted.
 
-use super::{CONFIG_BLOB, Error, REPOSITORY_BLOB, Result, UnknownFields, envelope};
-use crate::base::{Entropy, Secret, gojson};
+use super::{CONFIG_BLOB, Error, REPOSITORY_BLOB, Result, envelope};
+use crate::base::{Entropy, ExtraFields, Secret, gojson, keeps_extra_fields};
 use serde::{Deserialize, Serialize};
 
 /// Shortest retention period, in nanoseconds: one day.
@@ -11,7 +11,7 @@ pub const RETENTION_PERIOD_NANOS_MIN: i64 = 24 * 3600 * 1_000_000_000;
 ///
 /// Source: kopia `repo/format/blobcfg_blob.go`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 pub struct BlobConfig {
     /// `GOVERNANCE` or `COMPLIANCE`, or empty.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -19,10 +19,12 @@ pub struct BlobConfig {
     /// How long blobs are locked, in nanoseconds; 0 for not at all.
     #[serde(skip_serializing_if = "is_zero")]
     pub retention_period: i64,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(BlobConfig);
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde's skip_serializing_if asks for")]
 fn is_zero(value: &i64) -> bool {

@@ -1,6 +1,7 @@
 //! How the index of a repository is divided into epochs.
 
-use super::{Error, Result, UnknownFields};
+use super::{Error, Result};
+use crate::base::{ExtraFields, keeps_extra_fields};
 use serde::{Deserialize, Serialize};
 
 const SECOND: i64 = 1_000_000_000;
@@ -11,7 +12,7 @@ const HOUR: i64 = 60 * MINUTE;
 ///
 /// Source: kopia `internal/epoch/epoch_manager.go`, `Parameters`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase", default, remote = "Self")]
 pub struct EpochParameters {
     /// Whether index blobs are kept in epochs at all (`xn…`) or in the older way (`n…`).
     pub enabled: bool,
@@ -31,10 +32,12 @@ pub struct EpochParameters {
     pub epoch_advance_on_total_size_bytes_threshold: i64,
     /// How many blobs to delete at once.
     pub delete_parallelism: i64,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(EpochParameters);
 
 impl EpochParameters {
     /// What new repositories get.
@@ -47,7 +50,7 @@ impl EpochParameters {
         epoch_advance_on_count_threshold: 20,
         epoch_advance_on_total_size_bytes_threshold: 10 << 20,
         delete_parallelism: 4,
-        unknown: UnknownFields::NONE,
+        extra: ExtraFields::NONE,
     };
 
     /// Checks what Kopia checks before it writes them.

@@ -1,6 +1,7 @@
 //! Features a client must understand before it may touch a repository.
 
-use super::{Error, Result, UnknownFields};
+use super::{Error, Result};
+use crate::base::{ExtraFields, keeps_extra_fields};
 use serde::{Deserialize, Serialize};
 
 /// The features understood here.
@@ -10,20 +11,22 @@ const UNDERSTOOD: [&str; 2] = ["index-v1", "index-v2"];
 ///
 /// Source: kopia `internal/feature/feature.go`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 pub struct RequiredFeature {
     /// The feature's name.
     pub feature: String,
     /// What a client does that does not know it.
     pub if_not_understood: IfNotUnderstood,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(RequiredFeature);
 
 /// What a client does that does not understand a feature.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 pub struct IfNotUnderstood {
     /// Warn and go on instead of refusing.
     pub warn: bool,
@@ -36,10 +39,12 @@ pub struct IfNotUnderstood {
     /// The client's version that understands the feature.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub upgrade_to_version: String,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(IfNotUnderstood);
 
 impl RequiredFeature {
     fn is_understood(&self) -> bool {

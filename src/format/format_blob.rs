@@ -1,10 +1,8 @@
 //! The outer document of `kopia.repository`: what is needed before the password can be tried.
 
 use super::base64_json;
-use super::{
-    BlobConfig, CONFIG_BLOB, Error, REPOSITORY_BLOB, RepositoryFormat, Result, UnknownFields, envelope,
-};
-use crate::base::{Entropy, Secret, gojson};
+use super::{BlobConfig, CONFIG_BLOB, Error, REPOSITORY_BLOB, RepositoryFormat, Result, envelope};
+use crate::base::{Entropy, ExtraFields, Secret, gojson, keeps_extra_fields};
 use crate::crypto;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +13,7 @@ const INNER: &str = "encryptedBlockFormat of kopia.repository";
 ///
 /// Source: kopia `repo/format/format_blob.go`, `KopiaRepositoryJSON`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 pub struct FormatBlob {
     /// Where the format comes from; informational.
     pub tool: String,
@@ -34,26 +32,30 @@ pub struct FormatBlob {
     /// The encrypted inner document.
     #[serde(rename = "encryptedBlockFormat", skip_serializing_if = "Vec::is_empty", with = "base64_json")]
     pub encrypted_format: Vec<u8>,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(FormatBlob);
 
 /// The inner document wraps the format once more.
 #[derive(Serialize)]
 struct InnerRef<'a> {
     format: &'a RepositoryFormat,
     #[serde(flatten)]
-    around: &'a UnknownFields,
+    around: &'a ExtraFields,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct Inner {
     format: RepositoryFormat,
-    #[serde(flatten)]
-    around: UnknownFields,
+    #[serde(skip)]
+    extra: ExtraFields,
 }
+
+keeps_extra_fields!(Inner, by hand);
 
 impl FormatBlob {
     /// Reads the outer document. Nothing in it is authenticated yet.
@@ -90,7 +92,7 @@ impl FormatBlob {
             key_algorithm: key_algorithm.to_owned(),
             encryption: envelope::ENCRYPTION.to_owned(),
             encrypted_format: Vec::new(),
-            unknown: UnknownFields::NONE,
+            extra: ExtraFields::NONE,
         };
         let key = blob.derive_key(password)?;
         blob.encrypt(entropy, format, &key)?;
@@ -116,7 +118,7 @@ impl FormatBlob {
         let plain = envelope::open(key, &self.unique_id, INNER, &self.encrypted_format)?;
         let inner: Inner = serde_json::from_slice(plain.expose())
             .map_err(|source| Error::Json { document: INNER, source })?;
-        Ok(RepositoryFormat { around: inner.around, ..inner.format })
+        Ok(RepositoryFormat { around: inner.extra, ..inner.format })
     }
 
     /// Replaces the inner document.

@@ -1,8 +1,8 @@
 //! The encrypted inner document of `kopia.repository`: algorithms, keys and parameters of a repository.
 
 use super::base64_json;
-use super::{EpochParameters, Error, RequiredFeature, Result, UnknownFields, UpgradeLock, features};
-use crate::base::{Entropy, MIB, Secret, Timestamp};
+use super::{EpochParameters, Error, RequiredFeature, Result, UpgradeLock, features};
+use crate::base::{Entropy, ExtraFields, MIB, Secret, Timestamp, keeps_extra_fields};
 use crate::crypto;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -24,7 +24,7 @@ const KEY_LEN: usize = 32;
 ///
 /// Source: kopia `repo/format/content_format.go`, `object_format.go`, `repository_config.go`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 pub struct RepositoryFormat {
     /// Content hash.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -68,13 +68,15 @@ pub struct RepositoryFormat {
     /// Features every client must understand.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "base64_json::null_default")]
     pub required_features: Vec<RequiredFeature>,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
     /// The same beside the object that holds these.
     #[serde(skip)]
-    pub around: UnknownFields,
+    pub around: ExtraFields,
 }
+
+keeps_extra_fields!(RepositoryFormat);
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde's skip_serializing_if asks for")]
 fn is_zero(value: &u8) -> bool {
@@ -156,8 +158,8 @@ impl RepositoryFormat {
             splitter: options.splitter,
             upgrade_lock: None,
             required_features: Vec::new(),
-            unknown: UnknownFields::NONE,
-            around: UnknownFields::NONE,
+            extra: ExtraFields::NONE,
+            around: ExtraFields::NONE,
         };
         format.validate_for_write()?;
         Ok(format)
@@ -272,7 +274,7 @@ mod tests {
         let nulls =
             r#"{"requiredFeatures":null,"upgradeLock":null,"secret":null,"epochParameters":null,"new":1}"#;
         let mut read: RepositoryFormat = serde_json::from_str(nulls).unwrap();
-        assert!(!std::mem::take(&mut read.unknown).is_empty());
+        assert!(!std::mem::take(&mut read.extra).is_empty());
         assert_eq!(read, empty);
     }
 

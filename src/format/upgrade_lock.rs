@@ -1,14 +1,14 @@
 //! The lock a client places while it upgrades a repository.
 
-use super::{Error, Result, UnknownFields};
-use crate::base::Timestamp;
+use super::{Error, Result};
+use crate::base::{ExtraFields, Timestamp, keeps_extra_fields};
 use serde::{Deserialize, Serialize};
 
 /// `upgradeLock` of the format document; durations are nanoseconds.
 ///
 /// Source: kopia `repo/format/upgrade_lock_intent.go`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, remote = "Self")]
 pub struct UpgradeLock {
     /// Who upgrades; the only client that may go on.
     #[serde(rename = "ownerID", skip_serializing_if = "String::is_empty")]
@@ -30,10 +30,12 @@ pub struct UpgradeLock {
     /// By how much clocks may differ.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_permitted_clock_drift: i64,
-    /// Fields this program does not know.
-    #[serde(flatten)]
-    pub unknown: UnknownFields,
+    /// What others have written here, kept.
+    #[serde(flatten, skip_deserializing)]
+    pub extra: ExtraFields,
 }
+
+keeps_extra_fields!(UpgradeLock);
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde's skip_serializing_if asks for")]
 fn is_zero(value: &i64) -> bool {
@@ -142,7 +144,7 @@ mod tests {
             status_poll_interval: MINUTE,
             message: "wait".into(),
             max_permitted_clock_drift: 5 * MINUTE,
-            unknown: UnknownFields::NONE,
+            extra: ExtraFields::NONE,
         }
     }
 

@@ -41,8 +41,8 @@ impl Parameters {
     /// Asks for what today's repositories have: epochs, and version-2 indexes in them.
     pub fn upgrade(&mut self) {
         if !self.epochs.enabled {
-            let unknown = std::mem::take(&mut self.epochs.unknown);
-            self.epochs = EpochParameters { unknown, ..EpochParameters::DEFAULT };
+            let extra = std::mem::take(&mut self.epochs.extra);
+            self.epochs = EpochParameters { extra, ..EpochParameters::DEFAULT };
             self.index_version = INDEX_VERSION_WITH_EPOCHS;
         }
         self.version = self.version.max(VERSION_WITH_EPOCHS);

@@ -4,10 +4,10 @@ use super::{PASSWORD, create, dying, names};
 use crate::cli::Home;
 use crate::support::live_tree::write;
 use crate::support::world::{self, World};
-use packhorse::base::{Clock, ErrorClass, FixedClock};
+use packhorse::base::{Clock, ErrorClass, ExtraFields, FixedClock};
 use packhorse::blob::{Call, Fault, Faulty, Memory, Operation, Recording, Storage, StorageExt};
 use packhorse::content::Scratch;
-use packhorse::format::{BlobConfig, EpochParameters, IdPrefix, NewFormat, UnknownFields, UpgradeLock};
+use packhorse::format::{BlobConfig, EpochParameters, IdPrefix, NewFormat, UpgradeLock};
 use packhorse::index::IndexEntry;
 use packhorse::repo::{self, FormatEditor, LockOutcome, OpenOptions, Parameters, Repository};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn lock(clock: &FixedClock) -> UpgradeLock {
         status_poll_interval: MINUTE,
         message: "wait a moment".to_owned(),
         max_permitted_clock_drift: 5 * MINUTE,
-        unknown: UnknownFields::NONE,
+        extra: ExtraFields::NONE,
     }
 }
 

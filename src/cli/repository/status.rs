@@ -6,9 +6,9 @@ use crate::cli::context::Context;
 use crate::cli::exit::Failure;
 use crate::cli::output::{JsonFlags, Output};
 use crate::cli::units::{Sizes, format_nanos};
-use packhorse::base::{Secret, gojson};
+use packhorse::base::{ExtraFields, Secret, gojson};
 use packhorse::blob::{Capacity, ConnectionInfo};
-use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat, UnknownFields, UpgradeLock};
+use packhorse::format::{BlobConfig, EpochParameters, RepositoryFormat, UpgradeLock};
 use packhorse::repo::{ClientOptions, ConnectionFile, Repository};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ fn public_part(format: &RepositoryFormat) -> RepositoryFormat {
         splitter: String::new(),
         upgrade_lock: None,
         required_features: Vec::new(),
-        unknown: UnknownFields::NONE,
+        extra: ExtraFields::NONE,
         ..format.clone()
     }
 }

@@ -7,7 +7,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Explain, Failure};
 use crate::cli::units::{self, format_nanos};
 use crate::cli::{Result, output::Talk};
-use packhorse::format::{UnknownFields, UpgradeLock, VERSION_NEWEST};
+use packhorse::base::ExtraFields;
+use packhorse::format::{UpgradeLock, VERSION_NEWEST};
 use packhorse::repo::{FORMAT_LIFETIME, FormatEditor, LockOutcome, OpenOptions};
 
 const SECOND: i64 = 1_000_000_000;
@@ -159,7 +160,7 @@ impl Begin {
             status_poll_interval: self.status_poll_interval,
             message: format!("Upgrading from format version {version} -> {VERSION_NEWEST}"),
             max_permitted_clock_drift: self.max_permitted_clock_drift,
-            unknown: UnknownFields::NONE,
+            extra: ExtraFields::NONE,
         }
     }
 }
