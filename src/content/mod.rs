@@ -17,7 +17,7 @@ mod zero_runs;
 
 pub use error::{Error, Result};
 pub use format::ContentFormat;
-pub use pack::PackKind;
+pub use pack::{PackKind, read_local_index};
 pub use reader::{ContentReader, Warn};
 pub use session::{ClientIdentity, SessionInfo, list_sessions, session_of};
 pub use writer::{ContentWriter, NewContent, Scratch, WriteStats};

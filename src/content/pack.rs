@@ -223,11 +223,12 @@ fn take_uvarint(input: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Reads the index that a pack of `pack_bytes` bytes carries in its trailer.
+/// Reads the index that a pack of `pack_bytes` bytes carries in its trailer: what is left of where its contents lie when
+/// the index blobs are lost. Of its entries only those count that name this pack.
 ///
 /// # Errors
 /// [`Error::Trailer`] when there is none or it does not decrypt; [`Error::Storage`] when the pack cannot be read.
-pub(super) fn read_local_index(
+pub fn read_local_index(
     storage: &dyn Storage,
     format: &ContentFormat,
     pack: &BlobId,

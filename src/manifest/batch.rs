@@ -22,14 +22,17 @@ struct BatchIn {
 }
 
 /// Encodes a batch. Only `entries` may stand in it: Kopia's reader stumbles over anything else.
-pub(super) fn encode(entries: &[ManifestEntry]) -> Vec<u8> {
+pub fn encode_batch(entries: &[ManifestEntry]) -> Vec<u8> {
     let json = gojson::to_line(&BatchOut { entries }).expect("manifests are JSON already");
     let mut gzip = GzEncoder::new(Vec::with_capacity(json.len() / 4 + 64), Compression::default());
     gzip.write_all(&json).and_then(|()| gzip.finish()).expect("memory takes every write")
 }
 
-/// Decodes a batch.
-pub(super) fn decode(data: &[u8]) -> Result<Vec<ManifestEntry>, String> {
+/// Decodes a batch, the plaintext of a content with prefix `m`.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn decode_batch(data: &[u8]) -> Result<Vec<ManifestEntry>, String> {
     let mut json = Vec::new();
     let read = MultiGzDecoder::new(data).take(MAX_BATCH_BYTES + 1).read_to_end(&mut json);
     read.map_err(|error| error.to_string())?;
@@ -58,7 +61,7 @@ mod tests {
             data: serde_json::value::to_raw_value(&serde_json::json!({"later": [1]})).ok().map(Into::into),
         };
         let gone = ManifestEntry { labels: None, deleted: true, data: None, ..live.clone() };
-        let encoded = encode(&[live, gone]);
+        let encoded = encode_batch(&[live, gone]);
         let mut json = String::new();
         MultiGzDecoder::new(encoded.as_slice()).read_to_string(&mut json).unwrap();
         let wanted = concat!(
@@ -67,7 +70,7 @@ mod tests {
             "\n"
         );
         assert_eq!(json, wanted);
-        let back = decode(&encoded).unwrap();
+        let back = decode_batch(&encoded).unwrap();
         assert_eq!(back.len(), 2);
         assert_eq!(back[0].data.as_ref().unwrap().get(), r#"{"later":[1]}"#);
         assert!(back[1].deleted);
@@ -76,7 +79,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn garbage_is_refused(bytes: Vec<u8>) {
-            proptest::prop_assert!(decode(&bytes).is_err());
+            proptest::prop_assert!(decode_batch(&bytes).is_err());
         }
     }
 }

@@ -8,6 +8,7 @@ mod entry;
 mod error;
 mod store;
 
+pub use batch::{decode_batch, encode_batch};
 pub use entry::{Labels, ManifestEntry, ManifestId};
 pub use error::{Error, Result};
 pub use store::ManifestStore;

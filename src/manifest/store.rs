@@ -134,7 +134,7 @@ impl ManifestStore {
         }
         let mut entries: Vec<_> = self.pending.values().cloned().collect();
         entries.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut data = batch::encode(&entries);
+        let mut data = batch::encode_batch(&entries);
         let compressor = compression::by_name(COMPRESSOR);
         let id = contents
             .write(&mut data, IdPrefix::MANIFEST, compressor, &mut Scratch::default())
@@ -157,7 +157,7 @@ fn load_batches(contents: &ContentReader) -> Result<Vec<Vec<ManifestEntry>>> {
     let ids = contents.ids_with_prefix(IdPrefix::MANIFEST);
     let load = |id: &ContentId| {
         let data = contents.get(id).map_err(|source| Error::Read { content: *id, source })?;
-        batch::decode(&data).map_err(|reason| Error::BrokenBatch { content: *id, reason })
+        batch::decode_batch(&data).map_err(|reason| Error::BrokenBatch { content: *id, reason })
     };
     ids.par_iter().map(load).collect()
 }

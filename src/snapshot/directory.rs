@@ -79,7 +79,10 @@ impl DirectoryManifest {
     }
 
     /// Reads a manifest; what follows the first JSON value is ignored, as Kopia does.
-    fn parse(json: &[u8]) -> std::result::Result<Self, String> {
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(json: &[u8]) -> std::result::Result<Self, String> {
         let mut values = serde_json::Deserializer::from_slice(json).into_iter::<Self>();
         let manifest = values.next().ok_or("it is empty")?.map_err(|error| error.to_string())?;
         if manifest.stream == STREAM {
