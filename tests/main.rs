@@ -15,6 +15,7 @@ mod crash;
 mod cuts;
 mod documents;
 mod fixtures;
+mod fuzz_corpus;
 mod interop;
 mod order;
 mod repository;
