@@ -79,7 +79,7 @@ impl Ecc {
         Ok(out)
     }
 
-    /// Repairs what is damaged and removes the redundancy.
+    /// Repairs what is damaged and removes the redundancy. An item that was cut short is damaged at its end.
     ///
     /// # Errors
     /// [`Error::Uncorrectable`] when a block has more damaged shards than parity; [`Error::InvalidLength`] when the
@@ -88,18 +88,33 @@ impl Ecc {
         let received = stored.len();
         let shape = self.shape_of_stored(received);
         stored.resize(shape.stored_len(), 0);
-        let mut out = Vec::with_capacity(shape.content_len());
-        for block in 0..shape.blocks {
-            shape.decode_block(block, &stored, received, &mut out)?;
-        }
+        let mut out = shape.decode_blocks(&stored, received)?;
         let length = out.first_chunk().map_or(0, |length| u32::from_be_bytes(*length));
+        let invalid = Error::InvalidLength { len: received, claimed: u64::from(length) };
         let end = usize::try_from(length).ok().and_then(|length| length.checked_add(LENGTH_LEN));
-        let Some(end) = end.filter(|&end| end <= out.len()) else {
-            return Err(Error::InvalidLength { len: received, claimed: u64::from(length) });
-        };
+        let Some(end) = end.filter(|&end| end <= out.len()) else { return Err(invalid) };
+        let whole = self.stored_len(end - LENGTH_LEN);
+        if whole > stored.len() {
+            return Err(invalid);
+        }
+        if whole > received {
+            // What was taken for padding that is never stored is missing.
+            out = shape.decode_blocks(&stored, whole)?;
+        }
         out.copy_within(LENGTH_LEN..end, 0);
         out.truncate(end - LENGTH_LEN);
         Ok(out)
+    }
+
+    /// The length that an item of `len` bytes has when it is stored.
+    fn stored_len(&self, len: usize) -> usize {
+        let shape = self.shape_of_content(len);
+        if shape.stores_padding {
+            return shape.stored_len();
+        }
+        let meaningful = LENGTH_LEN + len;
+        let parity = shape.blocks * shape.code.parity.len() * (CRC_LEN + shape.shard_len);
+        parity + meaningful.div_ceil(shape.shard_len) * CRC_LEN + meaningful
     }
 
     fn shape_of_content(&self, len: usize) -> Shape<'_> {
@@ -216,19 +231,27 @@ impl<'c> Shape<'c> {
     }
 
     /// The bytes of a shard if they are intact.
-    fn shard<'s>(&self, block: usize, shard: usize, stored: &'s [u8], received: usize) -> Option<&'s [u8]> {
+    fn shard<'s>(&self, block: usize, shard: usize, stored: &'s [u8], end: usize) -> Option<&'s [u8]> {
         let range = self.range(block, shard);
         let (crc, bytes) = stored.get(range.clone())?.split_first_chunk::<CRC_LEN>()?;
         // Zeros that were never stored have no checksum.
-        let padding = shard < self.code.data && range.start >= received;
+        let padding = shard < self.code.data && range.start >= end;
         (padding || crc32fast::hash(bytes) == u32::from_be_bytes(*crc)).then_some(bytes)
     }
 
+    /// The data of all blocks, repaired; shards of data from `end` on are padding.
+    fn decode_blocks(&self, stored: &[u8], end: usize) -> Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(self.content_len());
+        for block in 0..self.blocks {
+            self.decode_block(block, stored, end, &mut out)?;
+        }
+        Ok(out)
+    }
+
     /// Appends the data of one block, repaired.
-    fn decode_block(&self, block: usize, stored: &[u8], received: usize, out: &mut Vec<u8>) -> Result<()> {
+    fn decode_block(&self, block: usize, stored: &[u8], end: usize, out: &mut Vec<u8>) -> Result<()> {
         let (data, parity) = (self.code.data, self.code.parity.len());
-        let shards: Vec<_> =
-            (0..data + parity).map(|shard| self.shard(block, shard, stored, received)).collect();
+        let shards: Vec<_> = (0..data + parity).map(|shard| self.shard(block, shard, stored, end)).collect();
         let damaged = shards.iter().filter(|shard| shard.is_none()).count();
         if damaged > parity {
             return Err(Error::Uncorrectable { block, damaged, parity });
@@ -366,7 +389,7 @@ mod tests {
     /// A shard of zeros has a checksum that is not zero, so nothing decodes to a length by accident.
     #[test]
     fn what_never_was_an_item() {
-        assert_eq!(ecc(2).decode(Vec::new()).unwrap(), b"");
+        assert_eq!(ecc(2).decode(Vec::new()), Err(Error::Uncorrectable { block: 0, damaged: 8, parity: 2 }));
         assert!(ecc(2).decode(vec![0; 100]).is_err());
         // Six shards of data and two of parity, all intact, that claim more bytes than there are.
         let mut stored = Vec::new();
