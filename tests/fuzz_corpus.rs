@@ -3,7 +3,7 @@
 
 #[path = "../fuzz/checks/mod.rs"]
 #[expect(unreachable_pub, reason = "the checks are a library for the fuzzer")]
-mod checks;
+pub(crate) mod checks;
 mod seeds;
 
 use std::collections::BTreeSet;
@@ -36,9 +36,8 @@ fn replay(target: &str, check: checks::Check) {
     assert!(!files.is_empty(), "{target} has no corpus");
     for file in files {
         let data = fs::read(folder.join(&file)).unwrap();
-        if std::panic::catch_unwind(|| check(&data)).is_err() {
-            panic!("fuzz/corpus/{target}/{file}");
-        }
+        let outcome = std::panic::catch_unwind(|| check(&data));
+        assert!(outcome.is_ok(), "fuzz/corpus/{target}/{file}");
     }
 }
 

@@ -9,6 +9,7 @@
 mod architecture;
 mod behaviour;
 mod cli;
+mod codecs;
 mod commands;
 mod compatibility;
 mod crash;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// More makes it slow and shows nothing new: the shortest splitters cut at 128 KiB on average.
-const DATA_BYTES_MAX: usize = 600 << 10;
+const DATA_BYTES_MAX: usize = 300 << 10;
 const COMPRESSORS: [&str; 7] =
     ["none", "zstd-fastest", "zstd", "s2-default", "gzip-best-speed", "pgzip", "deflate-default"];
 
@@ -67,7 +67,7 @@ fn plan([splitter, hash, cipher, ecc, compressor, version, repeats, place]: [u8;
         splitter: splitter::by_name(pick(&names, splitter)).expect("it is listed"),
         format,
         compressor: by_name(pick(&COMPRESSORS, compressor)),
-        repeats: usize::from(repeats) + 1,
+        repeats: usize::from(repeats % 64) + 1,
         damage: [place, repeats],
     }
 }

@@ -65,9 +65,12 @@ fn seeds_can_be_made() {
     let mut seeds = Seeds::default();
     add_written(&mut seeds);
     add_texts(&mut seeds);
+    #[expect(clippy::disallowed_methods, reason = "writing into the checkout has to be asked for")]
     let write = std::env::var_os("PACKHORSE_TEST_WRITE_SEEDS").is_some();
     if write {
-        FIXTURES.iter().for_each(|name| add_fixture(&mut seeds, name));
+        for name in FIXTURES {
+            add_fixture(&mut seeds, name);
+        }
     }
     for ((target, name), data) in seeds.0 {
         let (_, check) = checks::ALL.iter().find(|(known, _)| *known == target).unwrap();
