@@ -210,16 +210,22 @@ pub(super) fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// Adds to a total.
+pub(super) fn count(total: &mut u64, more: u64) {
+    *total = total.saturating_add(more);
+}
+
 impl DirSummary {
-    /// Counts one member of the directory.
+    /// Counts one member of the directory. Totals of subtrees are taken over from earlier snapshots, which may claim
+    /// anything; they stop at the greatest number there is.
     pub fn add(&mut self, entry: &DirEntry) {
         self.max_time = self.max_time.max(entry.mtime);
         match entry.kind {
             EntryType::File => {
-                self.files += 1;
-                self.size += entry.size;
+                count(&mut self.files, 1);
+                count(&mut self.size, entry.size);
             }
-            EntryType::Symlink => self.symlinks += 1,
+            EntryType::Symlink => count(&mut self.symlinks, 1),
             EntryType::Directory => {
                 if let Some(child) = &entry.summ {
                     self.add_subtree(child);
@@ -230,13 +236,13 @@ impl DirSummary {
     }
 
     fn add_subtree(&mut self, child: &Self) {
-        self.size += child.size;
-        self.files += child.files;
-        self.symlinks += child.symlinks;
-        self.dirs += child.dirs;
+        count(&mut self.size, child.size);
+        count(&mut self.files, child.files);
+        count(&mut self.symlinks, child.symlinks);
+        count(&mut self.dirs, child.dirs);
         self.max_time = self.max_time.max(child.max_time);
-        self.num_failed += child.num_failed;
-        self.num_ignored_errors += child.num_ignored_errors;
+        count(&mut self.num_failed, child.num_failed);
+        count(&mut self.num_ignored_errors, child.num_ignored_errors);
         self.errors.extend(child.errors.iter().cloned());
     }
 }

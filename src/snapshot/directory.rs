@@ -7,7 +7,7 @@
 //! Source: kopia `snapshot/snapshotfs/dir_manifest_builder.go`, `dir_reader.go`. The bytes are hashed: two writers that
 //! see the same directory must write the same bytes.
 
-use super::dir_entry::null_is_empty;
+use super::dir_entry::{count, null_is_empty};
 use super::{DirEntry, DirSummary, EntryError, EntryType, Error, Result};
 use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
 use crate::object::{ObjectId, ObjectReader};
@@ -59,9 +59,9 @@ impl DirectoryManifest {
         if entries.is_empty() {
             summary.max_time = own_mtime;
         }
-        summary.dirs += 1;
+        count(&mut summary.dirs, 1);
         for (error, ignored) in failures {
-            *(if ignored { &mut summary.num_ignored_errors } else { &mut summary.num_failed }) += 1;
+            count(if ignored { &mut summary.num_ignored_errors } else { &mut summary.num_failed }, 1);
             summary.errors.push(error);
         }
         summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
@@ -170,6 +170,31 @@ mod tests {
         let at = |text: &str| json.find(text).unwrap_or_else(|| panic!("{text} is not in {json}"));
         let (han, bad_byte, replacement) = (at("caf\u{6f22}"), at(r"caf\ufffd"), at("caf\u{fffd}"));
         assert!(han < bad_byte && bad_byte < replacement, "{json}");
+    }
+
+    /// What an earlier snapshot says of a subtree is taken over without looking.
+    #[test]
+    fn absurd_totals_stop_at_the_greatest_number() {
+        let all = u64::MAX;
+        let summary = DirSummary {
+            size: all,
+            files: all,
+            symlinks: all,
+            dirs: all,
+            num_failed: all,
+            ..DirSummary::default()
+        };
+        let summary = DirSummary { num_ignored_errors: all, ..summary };
+        let sub = |name| {
+            let sub = entry(name, EntryType::Directory, 0, 0o755, "2024-01-02T03:04:05Z", "kabcd");
+            DirEntry { summ: Some(Box::new(summary.clone())), ..sub }
+        };
+        let file = entry("f", EntryType::File, all, 0o644, "2024-01-02T03:04:05Z", "abcd");
+        let failure = |ignored| (EntryError { path: "x".to_owned(), error: "y".to_owned() }, ignored);
+        let failures = vec![failure(true), failure(false)];
+        let built = DirectoryManifest::build(vec![sub("a"), sub("b"), file], failures, Timestamp::EPOCH, "");
+        let built = DirSummary { errors: Vec::new(), max_time: summary.max_time, ..built.summary.unwrap() };
+        assert_eq!(built, summary);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! finding every content in the index and its pack in the store, long enough; and, for a share of the files, by reading
 //! every byte and hashing it again.
 
+use super::dir_entry::count;
 use super::{DirEntry, EntryType, read_directory};
 use crate::base::{Counter, Entropy, Monitor, error_chain};
 use crate::blob::{BlobId, StorageExt};
@@ -151,9 +152,11 @@ impl Verifier<'_> {
         let mut report = self.report.lock();
         let stats = &mut report.stats;
         if let Some(summary) = &root.summ {
-            stats.expected_total_object_count += summary.files + summary.dirs + summary.symlinks;
-            stats.expected_total_file_count += summary.files;
-            stats.expected_total_bytes += summary.size;
+            for objects in [summary.files, summary.dirs, summary.symlinks] {
+                count(&mut stats.expected_total_object_count, objects);
+            }
+            count(&mut stats.expected_total_file_count, summary.files);
+            count(&mut stats.expected_total_bytes, summary.size);
         }
     }
 
@@ -192,7 +195,7 @@ impl Verifier<'_> {
         {
             let mut report = self.report.lock();
             report.stats.processed_object_count += 1;
-            report.stats.processed_bytes += item.entry.size;
+            count(&mut report.stats.processed_bytes, item.entry.size);
             if let (true, Ok(bytes)) = (read, &result) {
                 report.stats.read_file_count += 1;
                 report.stats.read_bytes += bytes;
