@@ -27,6 +27,12 @@ compare kopia *flags:
     cargo build --release
     PACKHORSE_TEST_KOPIA={{ kopia }} benches/compare/compare.py --packhorse target/release/packhorse {{ flags }}
 
+# Feed a parser what a fuzzer thinks of: `just fuzz index_v2 60`. Needs nightly and cargo-fuzz; see docs/testing.md.
+fuzz target seconds="600":
+    mkdir -p fuzz/target/corpus/{{ target }}
+    cargo +nightly fuzz run {{ target }} fuzz/target/corpus/{{ target }} fuzz/corpus/{{ target }} -- \
+        -max_total_time={{ seconds }} -rss_limit_mb=2048 -timeout=10 -max_len=16384 -dict=fuzz/documents.dict
+
 # Documentation of the library, as strict as in CI.
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

@@ -42,7 +42,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 fn paths(text: &str) -> Vec<String> {
     let quoted = text.split('`').skip(1).step_by(2);
     let ours = |path: &&str| {
-        ["src/", "tests/", "docs/", "benches/"].iter().any(|folder| path.starts_with(folder))
+        ["src/", "tests/", "docs/", "benches/", "fuzz/"].iter().any(|folder| path.starts_with(folder))
             && !path.contains(['<', '*', ' ', '…'])
     };
     let open = |path: &str| match (path.find('{'), path.find('}')) {
