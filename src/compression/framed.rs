@@ -114,39 +114,6 @@ mod tests {
         assert!(decompress_framed(HeaderId::NONE, b"plain", 4).is_err());
     }
 
-    #[test]
-    fn streams_cut_short_are_refused() {
-        let input = text(5_000);
-        for compressor in writable() {
-            let mut stream = Vec::new();
-            compressor.compress(&input, &mut stream).unwrap();
-            for len in (0..stream.len()).step_by(1 + stream.len() / 200).chain([stream.len() - 1]) {
-                let mut out = b"before".to_vec();
-                // S2 has no end mark: its identifier alone is a stream of nothing, and only the length in the index
-                // tells that something is missing.
-                if compressor.name().starts_with("s2") && len == 10 {
-                    continue;
-                }
-                let error = compressor.decompress(&stream[..len], &mut out, input.len()).unwrap_err();
-                assert_eq!(error.class(), crate::base::ErrorClass::Corrupt, "{} {len}", compressor.name());
-                assert_eq!(out, b"before");
-            }
-        }
-    }
-
-    /// A megabyte of zeros for a promise of ten bytes costs no more memory than ten bytes deserve.
-    #[test]
-    fn bombs_are_defused() {
-        for compressor in writable() {
-            let mut stream = Vec::new();
-            compressor.compress(&vec![0; 20 << 20], &mut stream).unwrap();
-            let mut out = Vec::new();
-            let error = compressor.decompress(&stream, &mut out, 10).unwrap_err();
-            assert_eq!(error, Error::TooLong { name: compressor.name(), max_len: 10 });
-            assert!(out.is_empty() && out.capacity() <= 1 << 17, "{} {}", compressor.name(), out.capacity());
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
