@@ -361,6 +361,7 @@ mod tests {
         let shard = 64 + CRC_LEN;
         let data = noise(20_000);
         let stored = ecc.encode(&data).unwrap();
+        assert_eq!(stored.len(), ecc.stored_len(data.len()));
         let blocks = 3;
         let parity = blocks * 4 * shard;
         // Two data shards and two parity shards of every block.
@@ -376,6 +377,21 @@ mod tests {
         assert_eq!(ecc.decode(bad.clone()).unwrap(), data);
         bad[parity + 130 * shard] ^= 1;
         assert_eq!(ecc.decode(bad), Err(Error::Uncorrectable { block: 1, damaged: 5, parity: 4 }));
+    }
+
+    /// Readers know the length of what is stored, writers that of what is to be stored.
+    #[test]
+    fn both_lengths_give_the_same_geometry() {
+        for percent in [1, 2, 3, 4, 7, 10, 20, 50, 100] {
+            let ecc = ecc(percent);
+            for len in (0..150_000).chain((150_000..3_000_000).step_by(997)) {
+                let (written, read) = (ecc.shape_of_content(len), ecc.shape_of_stored(ecc.stored_len(len)));
+                let shape = |shape: &Shape<'_>| {
+                    (shape.code.data, shape.shard_len, shape.blocks, shape.stores_padding)
+                };
+                assert_eq!(shape(&written), shape(&read), "{percent} %, {len} bytes");
+            }
+        }
     }
 
     #[test]
