@@ -43,7 +43,8 @@ fn check_text(text: &str) {
         let mut key = Vec::new();
         id.append_key(&mut key);
         assert_eq!(ContentId::from_key(&key), Some(id));
-        assert_eq!(text.parse(), Ok(ObjectId::direct(id)));
+        // As printed: in capitals a leading D is the old mark of a single content.
+        assert_eq!(id.to_string().parse(), Ok(ObjectId::direct(id)));
     }
     if let Some(id) = ContentId::from_key(text.as_bytes()) {
         assert_eq!(id.to_string().parse(), Ok(id));

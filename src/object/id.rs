@@ -94,7 +94,7 @@ impl FromStr for ObjectId {
         let rest = text.trim_start_matches('I');
         let indirection = u8::try_from(text.len() - rest.len());
         let (compressed, rest) = rest.strip_prefix('Z').map_or((false, rest), |rest| (true, rest));
-        // Old versions wrote D for a single content.
+        // Old versions wrote D for a single content. Hex is never written in capitals, so this is not taken for a digit.
         let rest = rest.strip_prefix('D').unwrap_or(rest);
         match (indirection, rest.parse()) {
             (Ok(indirection), Ok(content)) if indirection == 0 || !compressed => {
@@ -132,10 +132,12 @@ mod tests {
             ("Dxf0f0", "xf0f0"),
             ("IIabcd", "IIabcd"),
             ("Zabcd", "Zabcd"),
+            ("ABCD", "abcd"),
+            ("DABCD", "abcd"),
         ] {
             assert_eq!(text.parse::<ObjectId>().unwrap().to_string(), printed);
         }
-        for bad in ["Dxf0f", "Da", "Daf0f0", "X", "I.", "Iab.", "I1", "IZabcd", "I", "Z"] {
+        for bad in ["Dxf0f", "Da", "DD", "DABC", "Daf0f0", "X", "I.", "Iab.", "I1", "IZabcd", "I", "Z"] {
             assert!(bad.parse::<ObjectId>().is_err(), "{bad}");
         }
         let deep = format!("{}abcd", "I".repeat(300));
