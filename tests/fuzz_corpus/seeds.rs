@@ -23,6 +23,8 @@ use std::io::Read;
 const SEED_BYTES_MAX: usize = 6 << 10;
 /// Of each kind, from all fixtures together.
 const SEEDS_PER_KIND: usize = 6;
+/// Of each compressor: there are many.
+const STREAMS_PER_KIND: usize = 2;
 
 /// One of each that differs in what it stores.
 const FIXTURES: &[&str] = &[
@@ -52,7 +54,8 @@ impl Seeds {
         let data = data.into();
         assert!(checks::ALL.iter().any(|(known, _)| *known == target), "{target} is no target");
         let name = |number: usize| (target, format!("{kind}-{number}"));
-        let number = (0..SEEDS_PER_KIND).find(|number| !self.0.contains_key(&name(*number)));
+        let most = if target == "decompress" { STREAMS_PER_KIND } else { SEEDS_PER_KIND };
+        let number = (0..most).find(|number| !self.0.contains_key(&name(*number)));
         let is_new = !self.0.iter().any(|((known, _), seed)| *known == target && *seed == data);
         if let Some(number) = number.filter(|_| data.len() <= SEED_BYTES_MAX && is_new) {
             self.0.insert(name(number), data);
@@ -164,7 +167,11 @@ fn add_streams(seeds: &mut Seeds) {
         (0x1400, include_bytes!("../../src/compression/testdata/log.lz4")),
     ];
     for (id, stream) in testdata {
-        seeds.add("decompress", "foreign", [&[0, 1], &id.to_be_bytes()[..], stream].concat());
+        seeds.add(
+            "decompress",
+            &format!("foreign-{id:x}"),
+            [&[0, 1], &id.to_be_bytes()[..], stream].concat(),
+        );
     }
     seeds.add("decompress", "plain", *b"\x01\0\0\0\0\0plain");
     // Splitter, hash, cipher, error correction, compressor, version, repeats, damage; a piece.
