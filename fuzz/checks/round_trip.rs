@@ -10,8 +10,8 @@ use packhorse::content::{
     ClientIdentity, ContentFormat, ContentReader, ContentWriter, Scratch, read_local_index,
 };
 use packhorse::crypto::{self, BlobCrypto, Ecc};
-use packhorse::format::IdPrefix;
-use packhorse::index::{IndexBlobs, MergedIndex};
+use packhorse::format::{EpochParameters, IdPrefix};
+use packhorse::index::{EpochSettings, IndexBlobs, MergedIndex};
 use packhorse::object::{NewChunk, ObjectId, ObjectOptions, ObjectReader, ObjectWriter, PartList};
 use packhorse::splitter::{self, Splitter};
 use std::sync::Arc;
@@ -55,14 +55,13 @@ fn plan([splitter, hash, cipher, ecc, compressor, version, repeats, place]: [u8;
     let hasher = crypto::hasher(pick(crypto::HASHES, hash), &[1; 32]).expect("it is listed");
     let encryptor = crypto::encryptor(pick(crypto::ENCRYPTIONS, cipher), &[2; 32]).expect("it is listed");
     let ecc = Ecc::new("REED-SOLOMON-CRC32", percent).expect("it is known");
-    let mut format = ContentFormat {
+    let format = ContentFormat {
         crypto: BlobCrypto::new(hasher, encryptor, ecc),
         index_version,
         max_pack_bytes: 1 << (version / 2 % 8 + 10),
         recovery_block: (index_version == 1).then(|| b"copy".as_slice().into()),
         ..content_format()
     };
-    format.epochs.enabled = index_version == 2;
     Plan {
         splitter: splitter::by_name(pick(&names, splitter)).expect("it is listed"),
         format,
@@ -86,7 +85,8 @@ fn repeated(piece: &[u8], times: usize) -> Vec<u8> {
 }
 
 fn open(storage: &Arc<dyn Storage>, format: &ContentFormat) -> Result<Arc<ContentReader>, String> {
-    let (crypto, epochs) = (format.crypto.clone(), format.epochs.clone());
+    let parameters = EpochParameters { enabled: format.index_version == 2, ..EpochParameters::DEFAULT };
+    let (crypto, epochs) = (format.crypto.clone(), EpochSettings::new(parameters));
     let blobs = IndexBlobs::new(Arc::clone(storage), crypto, epochs, clock(), Arc::new(entropy()));
     let storage = Arc::clone(storage);
     ContentReader::open(storage, format.clone(), blobs, clock(), Arc::new(|_: &str| {}))

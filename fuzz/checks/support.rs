@@ -3,7 +3,6 @@
 use packhorse::base::{FixedClock, Secret, SeededEntropy, Timestamp};
 use packhorse::content::ContentFormat;
 use packhorse::crypto::{self, BlobCrypto};
-use packhorse::format::EpochParameters;
 use std::sync::Arc;
 
 /// Salt of every derivation.
@@ -33,7 +32,6 @@ pub(super) fn content_format() -> ContentFormat {
         max_pack_bytes: 64 << 10,
         index_version: 2,
         format_version: 3,
-        epochs: EpochParameters::DEFAULT,
         recovery_block: None,
         maintenance_key: Secret::new(vec![3; 32]),
     }
