@@ -14,9 +14,16 @@ check:
 test *filter:
     cargo test {{ filter }}
 
-# Both directions against a real Kopia: `just interop /usr/bin/kopia`.
-interop kopia:
-    PACKHORSE_TEST_KOPIA={{ kopia }} cargo test interop
+# Beside a real Kopia, and an older one if given, on so many random repositories: `just interop 100 /usr/bin/kopia`.
+interop count kopia older="":
+    PACKHORSE_TEST_KOPIA={{ kopia }} PACKHORSE_TEST_KOPIA_OLD={{ older }} PACKHORSE_CAMPAIGN={{ count }} \
+        cargo test --profile campaign --test suite -- interop:: campaign:: --nocapture
+
+# One random repository again; its folder is kept in `target/campaign` if it fails.
+interop-seed seed kopia older="":
+    PACKHORSE_TEST_KOPIA={{ kopia }} PACKHORSE_TEST_KOPIA_OLD={{ older }} PACKHORSE_CAMPAIGN=1 \
+        PACKHORSE_CAMPAIGN_SEED={{ seed }} PACKHORSE_CAMPAIGN_KEEP=target/campaign \
+        cargo test --profile campaign --test suite -- campaign::both --nocapture
 
 # The layers one by one; `just bench hashing` runs one group.
 bench *group:

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod behaviour;
+mod campaign;
 mod cli;
 mod codecs;
 mod commands;

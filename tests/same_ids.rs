@@ -3,14 +3,14 @@
 //! A directory's id is the keyed hash of its manifest's bytes, so equal roots prove equal manifests all the way down,
 //! and with them equal cuts, equal lists of parts and equal content ids.
 
-use crate::support::compare::{snapshots, walk};
+use crate::support::compare::snapshots;
 use crate::support::fixture::{Fixture, storage};
 use crate::support::live_tree::{can_change_owners, materialize};
+use crate::support::same_tree::first_difference;
 use crate::support::{chain, world};
 use packhorse::base::{MemoryBudget, Quiet};
 use packhorse::blob::{BlobId, Memory, Storage, StorageExt};
 use packhorse::format::{CONFIG_BLOB, REPOSITORY_BLOB};
-use packhorse::object::ObjectId;
 use packhorse::policy::PolicyStore;
 use packhorse::repo::{Repository, RepositoryWriter, WriteOptions};
 use packhorse::snapshot::{DirEntry, EntryType, SnapshotManifest, UploadOptions, upload};
@@ -100,53 +100,6 @@ fn remake(
     let uploaded = upload(writer, source.path(), &policies, &[], &Quiet, &UploadOptions::default())
         .map_err(|error| chain(&error))?;
     Ok(uploaded.root_entry)
-}
-
-/// Where two trees part, if they do.
-///
-/// Without compressed contents (index version 1) an object's id depends on what the compressor makes of it, and no two
-/// implementations of zstd make the same: there such objects, and with them the directories above, may differ in their
-/// ids and in nothing else.
-fn first_difference(
-    twin: &Repository,
-    ours: &DirEntry,
-    original: &Repository,
-    kopias: &DirEntry,
-) -> Option<String> {
-    if ours.obj == kopias.obj {
-        return None;
-    }
-    let list = |repository: &Repository, root: &DirEntry| {
-        let mut found = Vec::new();
-        walk(repository, root, "", &mut found).unwrap();
-        found
-    };
-    let (ours, kopias) = (list(twin, ours), list(original, kopias));
-    let self_compressed =
-        ours.iter().chain(&kopias).any(|(_, entry)| holds_self_compressed(twin, original, entry.obj));
-    let comparable = |entry: &DirEntry| {
-        let is_free = entry.kind == EntryType::Directory || holds_self_compressed(twin, original, entry.obj);
-        let obj = if self_compressed && is_free { ObjectId::NONE } else { entry.obj };
-        DirEntry { obj, name: String::new(), ..entry.clone() }
-    };
-    if ours.len() != kopias.len() {
-        return Some(format!("{} entries instead of {}", ours.len(), kopias.len()));
-    }
-    // The deepest difference is the cause of those above it.
-    let differs = |((path, ours), (theirs_path, theirs)): (&(String, DirEntry), &(String, DirEntry))| {
-        let same = path.is_empty() || (path == theirs_path && comparable(ours) == comparable(theirs));
-        (!same).then(|| format!("{path}: {ours:?} instead of {theirs:?}"))
-    };
-    let found = ours.iter().zip(&kopias).rev().find_map(differs);
-    found.or_else(|| (!self_compressed).then(|| "the same entries in another manifest".to_owned()))
-}
-
-fn holds_self_compressed(twin: &Repository, original: &Repository, id: ObjectId) -> bool {
-    id.is_compressed()
-        || [twin, original].iter().any(|repository| {
-            let parts = repository.objects().segments(id).ok().flatten().unwrap_or_default();
-            parts.iter().any(|part| part.object.is_compressed())
-        })
 }
 
 fn check(names: &[&str]) {

@@ -4,6 +4,7 @@ use super::chain;
 use super::fixture::Fixture;
 use packhorse::base::{ErrorClass, Quiet, Timestamp};
 use packhorse::blob::StorageExt;
+use packhorse::manifest::ManifestStore;
 use packhorse::object::ObjectId;
 use packhorse::repo::{self, Repository};
 use packhorse::snapshot::{
@@ -20,7 +21,7 @@ const SHOWN: usize = 8;
 
 /// Compares what opening a fixture has brought with what Kopia says; the differences, none if it is all the same.
 pub(crate) fn compare(fixture: &Fixture, opened: &Result<Repository, Box<repo::Error>>) -> Vec<String> {
-    let mut comparison = Comparison { fixture, differences: Vec::new() };
+    let mut comparison = Comparison::new(&fixture.facts);
     match (opened, fixture.facts.get("open_fails")) {
         (Ok(repository), None) => comparison.everything(repository),
         (Ok(_), Some(_)) => comparison.differences.push("it opens, and must not".to_owned()),
@@ -31,8 +32,8 @@ pub(crate) fn compare(fixture: &Fixture, opened: &Result<Repository, Box<repo::E
             comparison.check("class of the refusal", &refused, &true);
         }
     }
-    let total = comparison.differences.len();
     let mut shown = comparison.differences;
+    let total = shown.len();
     shown.truncate(SHOWN);
     if total > SHOWN {
         shown.push(format!("and {} more", total - SHOWN));
@@ -40,14 +41,19 @@ pub(crate) fn compare(fixture: &Fixture, opened: &Result<Repository, Box<repo::E
     shown.into_iter().map(|difference| format!("{}: {difference}", fixture.name)).collect()
 }
 
-struct Comparison<'a> {
-    fixture: &'a Fixture,
-    differences: Vec<String>,
+/// Compares section by section with facts of which each is under the name it has in a fixture.
+pub(crate) struct Comparison<'a> {
+    facts: &'a Value,
+    pub(crate) differences: Vec<String>,
 }
 
-impl Comparison<'_> {
-    fn facts(&self, key: &str) -> &Value {
-        &self.fixture.facts[key]
+impl<'a> Comparison<'a> {
+    pub(crate) fn new(facts: &'a Value) -> Self {
+        Self { facts, differences: Vec::new() }
+    }
+
+    fn facts(&self, key: &str) -> &'a Value {
+        &self.facts[key]
     }
 
     fn check<T: PartialEq + Debug>(&mut self, what: &str, ours: &T, kopias: &T) {
@@ -72,13 +78,21 @@ impl Comparison<'_> {
         self.format(repository);
         self.blobs(repository);
         self.contents(repository);
-        self.manifests(repository);
+        match repository.load_manifests() {
+            Ok(manifests) => {
+                self.manifests(&manifests);
+                self.policies(&manifests);
+                self.snapshots(&manifests);
+            }
+            Err(error) => self.differences.push(format!("no manifests: {}", chain(&error))),
+        }
         self.trees(repository);
         self.chunks(repository);
         self.verification(repository);
     }
 
-    fn format(&mut self, repository: &Repository) {
+    /// The parameters of the repository.
+    pub(crate) fn format(&mut self, repository: &Repository) {
         let format = repository.format();
         let facts = self.facts("repository").clone();
         let kopias = &facts["contentFormat"];
@@ -104,14 +118,16 @@ impl Comparison<'_> {
         self.check("uniqueIDHex", &Some(id.as_str()), &facts["uniqueIDHex"].as_str());
     }
 
-    fn blobs(&mut self, repository: &Repository) {
+    /// The blobs and their lengths.
+    pub(crate) fn blobs(&mut self, repository: &Repository) {
         let listed = repository.storage().list_all("").unwrap();
         let ours = listed.into_iter().map(|blob| (blob.id.to_string(), blob.length)).collect();
         let kopias = by_key(self.facts("blobs"), "id", |blob| blob["length"].as_u64().unwrap());
         self.check_maps("blob", &ours, &kopias);
     }
 
-    fn contents(&mut self, repository: &Repository) {
+    /// The contents, of which each is read.
+    pub(crate) fn contents(&mut self, repository: &Repository) {
         let index = repository.contents().index();
         let entry = |entry: packhorse::index::IndexEntry| {
             let json = json!({
@@ -142,11 +158,8 @@ impl Comparison<'_> {
         }
     }
 
-    fn manifests(&mut self, repository: &Repository) {
-        let manifests = match repository.load_manifests() {
-            Ok(manifests) => manifests,
-            Err(error) => return self.differences.push(format!("no manifests: {}", chain(&error))),
-        };
+    /// The list of manifests: labels, lengths and times.
+    pub(crate) fn manifests(&mut self, manifests: &ManifestStore) {
         let mut ours = BTreeMap::new();
         for entry in manifests.find(&[]) {
             let facts = json!({"length": entry.length(), "labels": entry.labels});
@@ -157,7 +170,9 @@ impl Comparison<'_> {
             (modified, json!({"length": manifest["length"], "labels": manifest["labels"]}))
         });
         self.check_maps("manifest", &ours, &kopias);
+    }
 
+    fn policies(&mut self, manifests: &ManifestStore) {
         let ours: BTreeMap<String, Value> = manifests
             .find(&[("type", "policy")])
             .into_iter()
@@ -165,19 +180,23 @@ impl Comparison<'_> {
             .collect();
         let kopias = by_key(self.facts("policy_manifests"), "id", |policy| policy["payload"].clone());
         self.check_maps("policy", &ours, &kopias);
+    }
 
-        let listed = match Catalog::new(&manifests).list(&SourceFilter::default()) {
+    /// The snapshots, each as a whole.
+    pub(crate) fn snapshots(&mut self, manifests: &ManifestStore) {
+        let listed = match Catalog::new(manifests).list(&SourceFilter::default()) {
             Ok(listed) => listed,
             Err(error) => return self.differences.push(format!("no snapshots: {}", chain(&error))),
         };
         let ours = listed.into_iter().map(|snapshot| (snapshot.id.to_string(), snapshot)).collect();
-        let kopias = snapshots(self.fixture).into_iter().map(|snapshot| (snapshot.id.to_string(), snapshot));
+        let kopias =
+            listed_snapshots(self.facts).into_iter().map(|snapshot| (snapshot.id.to_string(), snapshot));
         self.check_maps("snapshot", &ours, &kopias.collect());
     }
 
     fn trees(&mut self, repository: &Repository) {
         let trees: Map<String, Value> = self.facts("trees").as_object().cloned().unwrap_or_default();
-        let roots: BTreeMap<ObjectId, DirEntry> = snapshots(self.fixture)
+        let roots: BTreeMap<ObjectId, DirEntry> = listed_snapshots(self.facts)
             .into_iter()
             .filter_map(|snapshot| snapshot.root_entry)
             .map(|root| (root.obj, root))
@@ -254,7 +273,7 @@ impl Comparison<'_> {
 
     /// Where Kopia's own collection has taken a content its verification finds nothing, and ours finds that.
     fn verification(&mut self, repository: &Repository) {
-        let roots: Vec<_> = snapshots(self.fixture)
+        let roots: Vec<_> = listed_snapshots(self.facts)
             .into_iter()
             .filter_map(|snapshot| Some((snapshot.id.to_string(), snapshot.root_entry?)))
             .collect();
@@ -288,7 +307,11 @@ fn by_key<T>(list: &Value, key: &str, value: impl Fn(&Value) -> T) -> BTreeMap<S
 
 /// Kopia's list of snapshots.
 pub(crate) fn snapshots(fixture: &Fixture) -> Vec<SnapshotManifest> {
-    let listed = fixture.facts["snapshots"].as_array().into_iter().flatten();
+    listed_snapshots(&fixture.facts)
+}
+
+fn listed_snapshots(facts: &Value) -> Vec<SnapshotManifest> {
+    let listed = facts["snapshots"].as_array().into_iter().flatten();
     listed.map(|snapshot| SnapshotManifest::deserialize_from(&snapshot["manifest"])).collect()
 }
 

@@ -7,32 +7,64 @@ use tempfile::TempDir;
 
 pub(crate) const PASSWORD: &str = "a test's password";
 
+/// The program that this package builds.
+pub(crate) const PACKHORSE: &str = env!("CARGO_BIN_EXE_packhorse");
+
+/// The executable that a variable names, if it names one.
+#[expect(clippy::disallowed_methods, reason = "a test asks its own environment")]
+pub(crate) fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The real Kopia named by `PACKHORSE_TEST_KOPIA`, or `None` with a word on stderr.
+pub(crate) fn kopia_executable() -> Option<PathBuf> {
+    let executable = named("PACKHORSE_TEST_KOPIA");
+    if executable.is_none() {
+        eprintln!("skipped: PACKHORSE_TEST_KOPIA names no kopia");
+    }
+    executable
+}
+
 /// A program with a home, a connection and a password.
 pub(crate) struct Program {
     executable: PathBuf,
-    home: TempDir,
+    home: PathBuf,
+    password: String,
+    /// Removes a home that belongs to this program alone.
+    _own_home: Option<TempDir>,
 }
 
 impl Program {
-    /// The program that this package builds.
+    /// The program that this package builds, in a home of its own.
     pub(crate) fn packhorse() -> Self {
-        Self { executable: env!("CARGO_BIN_EXE_packhorse").into(), home: tempfile::tempdir().unwrap() }
+        Self::in_new_home(PACKHORSE.into())
     }
 
-    /// The real Kopia named by `PACKHORSE_TEST_KOPIA`, or `None` with a word on stderr.
-    #[expect(clippy::disallowed_methods, reason = "a test asks its own environment")]
+    /// The real Kopia in a home of its own, or `None` with a word on stderr.
     pub(crate) fn kopia() -> Option<Self> {
-        let Some(executable) = std::env::var_os("PACKHORSE_TEST_KOPIA").filter(|value| !value.is_empty())
-        else {
-            eprintln!("skipped: PACKHORSE_TEST_KOPIA names no kopia");
-            return None;
-        };
-        Some(Self { executable: executable.into(), home: tempfile::tempdir().unwrap() })
+        kopia_executable().map(Self::in_new_home)
+    }
+
+    fn in_new_home(executable: PathBuf) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().to_owned();
+        Self { _own_home: Some(home), ..Self::in_home(&executable, &path) }
+    }
+
+    /// A program in a home that it may share with others: they use one connection.
+    pub(crate) fn in_home(executable: &Path, home: &Path) -> Self {
+        let (executable, home) = (executable.to_owned(), home.to_owned());
+        Self { executable, home, password: PASSWORD.to_owned(), _own_home: None }
+    }
+
+    /// The same with another password.
+    pub(crate) fn with_password(self, password: &str) -> Self {
+        Self { password: password.to_owned(), ..self }
     }
 
     /// Its connection file.
     pub(crate) fn config(&self) -> PathBuf {
-        self.home.path().join("repository.config")
+        self.home.join("repository.config")
     }
 
     /// A command with the environment set and nothing on its input.
@@ -41,14 +73,16 @@ impl Program {
         command
             .args(args)
             .env_clear()
-            .env("HOME", self.home.path())
+            .env("HOME", &self.home)
             .env("PATH", "/usr/bin:/bin")
             .env("TZ", "UTC")
             .env("KOPIA_CONFIG_PATH", self.config())
-            .env("KOPIA_CACHE_DIRECTORY", self.home.path().join("cache"))
-            .env("KOPIA_LOG_DIR", self.home.path().join("logs"))
+            .env("KOPIA_CACHE_DIRECTORY", self.home.join("cache"))
+            .env("KOPIA_LOG_DIR", self.home.join("logs"))
             .env("KOPIA_CHECK_FOR_UPDATES", "false")
-            .env("KOPIA_PASSWORD", PASSWORD)
+            .env("KOPIA_PASSWORD", &self.password)
+            // Kopia asks for this before it lets a user optimize its index or rewrite contents.
+            .env("KOPIA_DANGEROUS_COMMANDS", "enabled")
             .stdin(Stdio::null());
         command
     }
@@ -61,10 +95,21 @@ impl Program {
     /// Runs, and must succeed; returns its stdout.
     #[track_caller]
     pub(crate) fn ok<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
+        self.result(args).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Runs; its stdout, or what it said when it failed.
+    pub(crate) fn result<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<String, String> {
         let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let output = self.run(&args);
-        assert!(output.status.success(), "{args:?} ended with {}:\n{}", output.status, text(&output.stderr));
-        text(&output.stdout)
+        if output.status.success() {
+            return Ok(text(&output.stdout));
+        }
+        let name = self.executable.file_name().unwrap_or_default().display();
+        Err(format!("{name} {args:?} ended with {}:\n{}", output.status, text(&output.stderr)))
     }
 
     /// Makes a repository and connects to it.

@@ -1,6 +1,6 @@
 //! Trees made from a seed, edited from a seed, and compared with each other.
 
-use packhorse::base::{Entropy, SeededEntropy};
+use packhorse::base::{Entropy, SeededEntropy, gojson};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -18,6 +18,26 @@ impl Dice {
 
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         u64::from_le_bytes(<dyn Entropy>::bytes(&self.0)) % limit
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low + 1)
+    }
+
+    /// True in so many of a hundred throws.
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    /// One of several.
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize].clone()
+    }
+
+    /// A seed for dice that others throw: what they do changes nothing here.
+    pub(crate) fn seed(&mut self) -> u64 {
+        self.below(u64::MAX)
     }
 
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
@@ -106,43 +126,78 @@ pub(crate) enum Times {
 
 /// One line for each difference between two trees.
 pub(crate) fn differences(left: &Path, right: &Path, times: Times) -> Vec<String> {
-    let (left, right) = (describe(left, times), describe(right, times));
-    let mut found = Vec::new();
-    for (path, line) in &left {
-        match right.get(path) {
-            None => found.push(format!("only left: {}", path.display())),
-            Some(other) if other != line => found.push(format!("{}: {line} / {other}", path.display())),
-            Some(_) => {}
-        }
-    }
-    found.extend(
-        right
-            .keys()
-            .filter(|path| !left.contains_key(*path))
-            .map(|path| format!("only right: {}", path.display())),
-    );
-    found
+    Tree::look(left).differences(&Tree::look(right), times)
 }
 
-fn describe(root: &Path, times: Times) -> BTreeMap<PathBuf, String> {
-    let mut out = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(root) {
-        let entry = entry.unwrap();
-        let metadata = fs::symlink_metadata(entry.path()).unwrap();
-        let kind = entry.file_type();
-        let data = if kind.is_file() {
-            blake3::hash(&fs::read(entry.path()).unwrap()).to_hex().to_string()
-        } else if kind.is_symlink() {
-            String::from_utf8_lossy(fs::read_link(entry.path()).unwrap().as_os_str().as_bytes()).into_owned()
-        } else {
-            String::new()
-        };
-        let exact = kind.is_file() || times == Times::Exact;
-        let time =
-            if exact { format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec()) } else { String::new() };
-        let line = format!("{:o} {}:{} {time} {data}", metadata.mode(), metadata.uid(), metadata.gid());
-        let path = entry.path().strip_prefix(root).unwrap_or_else(|_| Path::new(OsStr::new("")));
-        out.insert(path.to_owned(), line);
+/// What can be seen of one entry.
+#[derive(Debug, Clone)]
+struct Seen {
+    mode: u32,
+    owner: (u32, u32),
+    mtime: (i64, i64),
+    /// A digest of a file's bytes, the target of a link, nothing of a directory.
+    data: String,
+}
+
+impl Seen {
+    fn line(&self, times: Times) -> String {
+        let Self { mode, owner: (uid, gid), mtime: (seconds, nanos), data } = self;
+        let is_file = mode & 0o170_000 == 0o100_000;
+        let exact = is_file || times == Times::Exact;
+        let time = if exact { format!("{seconds}.{nanos:09}") } else { String::new() };
+        format!("{mode:o} {uid}:{gid} {time} {data}")
     }
-    out
+}
+
+/// Everything that can be seen of a tree; entries that no snapshot holds are passed over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tree(BTreeMap<PathBuf, Seen>);
+
+impl Tree {
+    /// Looks at a tree, or at a single file.
+    pub(crate) fn look(root: &Path) -> Self {
+        let mut seen = BTreeMap::new();
+        for entry in walkdir::WalkDir::new(root) {
+            let entry = entry.unwrap();
+            let metadata = fs::symlink_metadata(entry.path()).unwrap();
+            let kind = entry.file_type();
+            let data = if kind.is_file() {
+                blake3::hash(&fs::read(entry.path()).unwrap()).to_hex().to_string()
+            } else if kind.is_symlink() {
+                fs::read_link(entry.path()).unwrap().as_os_str().as_bytes().escape_ascii().to_string()
+            } else if kind.is_dir() {
+                String::new()
+            } else {
+                continue;
+            };
+            let owner = (metadata.uid(), metadata.gid());
+            let mtime = (metadata.mtime(), metadata.mtime_nsec());
+            let path = entry.path().strip_prefix(root).unwrap_or_else(|_| Path::new(OsStr::new("")));
+            seen.insert(path.to_owned(), Seen { mode: metadata.mode(), owner, mtime, data });
+        }
+        Self(seen)
+    }
+
+    /// The same tree under the names that a snapshot keeps: what is not UTF-8 is replaced as Go replaces it.
+    pub(crate) fn as_stored(self) -> Self {
+        let stored = |path: &Path| PathBuf::from(gojson::lossy(path.as_os_str().as_bytes()).into_owned());
+        Self(self.0.into_iter().map(|(path, seen)| (stored(&path), seen)).collect())
+    }
+
+    /// The same tree without what `is_out` says of some component of a path.
+    pub(crate) fn without(mut self, is_out: impl Fn(&OsStr) -> bool) -> Self {
+        self.0.retain(|path, _| !path.iter().any(&is_out));
+        self
+    }
+
+    /// One line for each difference.
+    pub(crate) fn differences(&self, other: &Self, times: Times) -> Vec<String> {
+        let paths = self.0.keys().chain(other.0.keys().filter(|path| !self.0.contains_key(*path)));
+        let difference = |path: &PathBuf| {
+            let line = |tree: &Self| tree.0.get(path).map_or("nothing".to_owned(), |seen| seen.line(times));
+            let (left, right) = (line(self), line(other));
+            (left != right).then(|| format!("{}: {left} / {right}", path.display()))
+        };
+        paths.filter_map(difference).collect()
+    }
 }

@@ -129,25 +129,35 @@ pub(crate) fn upload_only(writer: &RepositoryWriter<'_>, path: &Path) -> Run {
     Run { uploaded, counters, adopted, new_bytes: writer.stats().new_bytes }
 }
 
+/// The manifest of what was uploaded.
+pub(crate) fn manifest(
+    source: SourceInfo,
+    uploaded: &Uploaded,
+    start_time: Timestamp,
+    end_time: Timestamp,
+) -> SnapshotManifest {
+    SnapshotManifest {
+        id: packhorse::manifest::ManifestId::default(),
+        source,
+        description: String::new(),
+        start_time,
+        end_time,
+        stats: uploaded.stats,
+        incomplete_reason: uploaded.incomplete_reason.clone(),
+        root_entry: Some(uploaded.root_entry.clone()),
+        tags: std::collections::BTreeMap::new(),
+        storage_stats: None,
+        pins: Vec::new(),
+        extra: packhorse::base::ExtraFields::default(),
+    }
+}
+
 /// A whole backup: upload, manifest, flush.
 pub(crate) fn snapshot(repository: &Repository, path: &Path) -> Run {
     let mut writer = begin(repository);
     let mut run = upload_only(&writer, path);
     let now: Timestamp = repository.environment().clock.now();
-    let mut manifest = SnapshotManifest {
-        id: packhorse::manifest::ManifestId::default(),
-        source: source(),
-        description: String::new(),
-        start_time: now,
-        end_time: now,
-        stats: run.uploaded.stats,
-        incomplete_reason: run.uploaded.incomplete_reason.clone(),
-        root_entry: Some(run.uploaded.root_entry.clone()),
-        tags: std::collections::BTreeMap::new(),
-        storage_stats: None,
-        pins: Vec::new(),
-        extra: packhorse::base::ExtraFields::default(),
-    };
+    let mut manifest = manifest(source(), &run.uploaded, now, now);
     manifest.save(&mut writer).unwrap();
     writer.flush().unwrap();
     run.new_bytes = writer.stats().new_bytes;
