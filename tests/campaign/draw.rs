@@ -60,6 +60,8 @@ pub(super) struct Parameters {
     pub(super) layout: Option<&'static str>,
     /// Flags of Kopia's `repository set-parameters`, empty for none.
     pub(super) set_parameters: Vec<String>,
+    /// Whether there are flags for the shortest epochs among these.
+    pub(super) has_short_epochs: bool,
     /// Flags of `policy set --global`, empty for none.
     pub(super) policy: Vec<String>,
     /// Threads of the library's uploads.
@@ -87,8 +89,11 @@ pub(super) enum Admin {
     SetParameters { flags: Vec<String> },
     /// Kopia's `blob shards modify`.
     Reshard { widths: &'static str },
-    /// Many small sessions of the library, after which all blobs are made this old.
-    Burst { sessions: u64, hours: i64 },
+    /// Many small sessions of the library, after which all blobs are made this old; then often Kopia's maintenance,
+    /// which advances epochs and compacts them.
+    Burst { sessions: u64, hours: i64, maintained: bool },
+    /// Kopia's `snapshot create` with a limit that big trees exceed, so that an incomplete snapshot is left.
+    StopShort,
     /// Kopia's `repository change-password`.
     ChangePassword,
 }
@@ -110,6 +115,8 @@ pub(super) struct Shot {
     pub(super) writer: Writer,
     /// Whether all files are read, the unchanged ones too.
     pub(super) force_hash: bool,
+    /// Whether it gets a description and a tag, if a program makes it.
+    pub(super) is_labelled: bool,
 }
 
 /// One round: edits, something else, one or two snapshots, all checks.
@@ -155,7 +162,8 @@ impl Plan {
         let parameters = parameters(&mut Dice::new(dice.seed()));
         let tree = TreePlan::draw(&mut Dice::new(dice.seed()), parameters.splitter);
         let steps = dice.pick(&[2, 2, 3, 3, 3, 4]);
-        let steps = (0..steps).map(|number| step(&mut Dice::new(dice.seed()), number)).collect();
+        let short = parameters.has_short_epochs;
+        let steps = (0..steps).map(|number| step(&mut Dice::new(dice.seed()), number, short)).collect();
         let last = Last {
             restored: dice.seed(),
             content_verify: dice.percent(25),
@@ -179,7 +187,7 @@ fn parameters(dice: &mut Dice) -> Parameters {
     let small: Vec<_> =
         splitters.iter().filter(|name| name.contains("128K") || name.contains("256K")).collect();
     let is_small = dice.percent(50);
-    let epochs = version > 1 && dice.percent(25);
+    let epochs = version > 1 && dice.percent(30);
     let mut set_parameters = Vec::new();
     if dice.percent(25) {
         set_parameters.push(format!("--max-pack-size-mb={}", dice.pick(&[10, 11, 20, 50, 120])));
@@ -209,6 +217,7 @@ fn parameters(dice: &mut Dice) -> Parameters {
         },
         layout: dice.percent(40).then(|| dice.pick(LAYOUTS)),
         set_parameters,
+        has_short_epochs: epochs,
         policy: if dice.percent(80) { policy(dice) } else { Vec::new() },
         threads: dice.between(1, 3) as usize,
     }
@@ -276,20 +285,25 @@ fn policy(dice: &mut Dice) -> Vec<String> {
     flags
 }
 
-fn step(dice: &mut Dice, number: u64) -> Step {
-    let first = Shot { writer: Writer::draw(dice), force_hash: dice.percent(15) };
+fn step(dice: &mut Dice, number: u64, has_short_epochs: bool) -> Step {
+    let first =
+        Shot { writer: Writer::draw(dice), force_hash: dice.percent(15), is_labelled: dice.percent(10) };
     let second = dice.percent(45).then(|| {
         let mut writer = Writer::draw(dice);
         while writer.is_ours() == first.writer.is_ours() {
             writer = Writer::draw(dice);
         }
-        Shot { writer, force_hash: dice.percent(60) }
+        Shot { writer, force_hash: dice.percent(60), is_labelled: false }
     });
     Step {
         edits_seed: dice.seed(),
         edits: if number == 0 || dice.percent(10) { 0 } else { dice.pick(&[1, 1, 2, 4, 8, 20]) },
         // Before the first snapshot there is nothing to work on.
-        admin: if number > 0 && dice.percent(65) { Some(admin(dice)) } else { None },
+        admin: match number {
+            0 => None,
+            _ if has_short_epochs && dice.percent(50) => Some(burst(dice)),
+            _ => dice.percent(65).then(|| admin(dice)),
+        },
         target: match dice.below(20) {
             0 | 1 => Target::File { which: dice.seed() },
             2 | 3 => Target::Below { which: dice.seed() },
@@ -314,9 +328,15 @@ fn admin(dice: &mut Dice) -> Admin {
         70..75 => Admin::Rewrite,
         75..80 => Admin::SetParameters { flags: set_parameters(dice) },
         80..85 => Admin::Reshard { widths: dice.pick(&["flat", "1", "3,3", "2,2,2"]) },
-        85..95 => Admin::Burst { sessions: dice.between(9, 14), hours: dice.pick(&[0, 1, 30, 200]) },
-        _ => Admin::ChangePassword,
+        85..88 => Admin::ChangePassword,
+        88..92 => Admin::StopShort,
+        _ => burst(dice),
     }
+}
+
+fn burst(dice: &mut Dice) -> Admin {
+    let (sessions, hours) = (dice.between(9, 14), dice.pick(&[0, 1, 30, 200]));
+    Admin::Burst { sessions, hours, maintained: dice.percent(60) }
 }
 
 fn set_parameters(dice: &mut Dice) -> Vec<String> {

@@ -65,7 +65,7 @@ fn edit_file(path: &Path, gardener: &mut Gardener) {
     match gardener.dice.below(13) {
         0 => fs::remove_file(path).unwrap(),
         1 => fs::rename(path, path.with_file_name(gardener.name())).unwrap(),
-        2 => gardener.touch(path),
+        2 => gardener.touch_after(path, mtime(path)),
         3 => gardener.set_mode(path),
         4 => gardener.own(path),
         5 => {
@@ -85,7 +85,7 @@ fn edit_file(path: &Path, gardener: &mut Gardener) {
 
 /// Changes bytes in place, so that all hard links see it.
 fn rewrite(path: &Path, gardener: &mut Gardener) {
-    let mut bytes = fs::read(path).unwrap();
+    let (mut bytes, old) = (fs::read(path).unwrap(), mtime(path));
     let at = gardener.dice.below(bytes.len() as u64 + 1) as usize;
     let few = gardener.dice.below(3000) as usize;
     match gardener.dice.below(5) {
@@ -96,7 +96,7 @@ fn rewrite(path: &Path, gardener: &mut Gardener) {
         _ => bytes.iter_mut().skip(at).take(10).for_each(|byte| *byte ^= 0xff),
     }
     write(path, &bytes);
-    gardener.touch(path);
+    gardener.touch_after(path, old);
 }
 
 /// The directories or files below `root` that are listed under their own names.

@@ -12,8 +12,8 @@ use std::rc::Rc;
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) root: ObjectId,
-    /// What its source looked like.
-    pub(super) tree: Rc<Tree>,
+    /// What its source looked like, if all of it was saved.
+    pub(super) tree: Option<Rc<Tree>>,
     source_path: String,
     is_pinned: bool,
 }
@@ -55,9 +55,15 @@ impl Model {
         self.is_mixed |= !self.snapshots.is_empty();
     }
 
+    /// Whether snapshots expire.
+    pub(super) fn has_retention(&self) -> bool {
+        self.source.keep_latest.or(self.global.keep_latest).is_some()
+    }
+
     /// Takes note of a snapshot, and of those that retention has removed for it.
     pub(super) fn add(&mut self, snapshot: &SnapshotManifest, tree: Rc<Tree>) {
         let source_path = snapshot.source.path.clone();
+        let tree = snapshot.is_complete().then_some(tree);
         let kept =
             Kept { root: checks::root(snapshot), tree, source_path: source_path.clone(), is_pinned: false };
         self.snapshots.insert(snapshot.start_time, kept);

@@ -104,8 +104,7 @@ impl<'a> Game<'a> {
 
     fn snapshots(&mut self, step: &Step) -> Result<()> {
         let path = self.target(step.target);
-        let tree = Tree::look(&path).as_stored();
-        let tree = Rc::new(if self.model.skips { tree.without(is_skipped) } else { tree });
+        let tree = self.look(&path);
         let first = self.stage.snapshot(&path, &step.first)?;
         self.saved(first.as_ref(), &tree);
         let Some(mut second) = step.second else { return Ok(()) };
@@ -129,6 +128,12 @@ impl<'a> Game<'a> {
             (None, Some(made)) => Err(format!("{} is new after an equal one that was not saved", made.id)),
             _ => Ok(()),
         }
+    }
+
+    /// What a snapshot taken now must hold.
+    fn look(&self, path: &Path) -> Rc<Tree> {
+        let tree = Tree::look(path).as_stored();
+        Rc::new(if self.model.skips { tree.without(is_skipped) } else { tree })
     }
 
     fn saved(&mut self, snapshot: Option<&SnapshotManifest>, tree: &Rc<Tree>) {
@@ -185,9 +190,12 @@ impl<'a> Game<'a> {
                     Ok(())
                 })
             }
-            Admin::Burst { sessions, hours } => {
+            Admin::Burst { sessions, hours, maintained } => {
                 self.stage.burst(*sessions, seed)?;
                 self.age(*hours);
+                if *maintained && self.stage.has_kopia() {
+                    self.kopia(&["maintenance", "run", "--full", "--safety=none"])?;
+                }
                 Ok(())
             }
             _ if !self.stage.has_kopia() => Ok(()),
@@ -226,6 +234,15 @@ impl<'a> Game<'a> {
                 self.kopia(&["blob", "shards", "modify", sure, &path, &widths])
             }
             Admin::ChangePassword => self.change_password(),
+            // Which incomplete ones retention keeps is a science of its own, and tested elsewhere.
+            Admin::StopShort if self.model.has_retention() => Ok(()),
+            Admin::StopShort => {
+                let source = self.stage.source.clone();
+                let tree = self.look(&source);
+                let snapshot = self.stage.snapshot_in_part(&source)?;
+                self.saved(snapshot.as_ref(), &tree);
+                Ok(())
+            }
             Admin::Policy { .. } | Admin::DeleteSnapshot { .. } | Admin::Burst { .. } => Ok(()),
         }
     }

@@ -101,16 +101,18 @@ impl TreePlan {
 pub(super) struct Gardener {
     pub(super) dice: Dice,
     named: u64,
+    /// Whether nothing has been saved of the tree yet.
+    is_new: bool,
 }
 
 impl Gardener {
     fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed), named: 0 }
+        Self { dice: Dice::new(seed), named: 0, is_new: true }
     }
 
-    /// Goes on with other dice.
+    /// Goes on with other dice, at a tree that has been saved.
     pub(super) fn reseed(&mut self, seed: u64) {
-        self.dice = Dice::new(seed);
+        (self.dice, self.is_new) = (Dice::new(seed), false);
     }
 
     /// The root and new directories below it, parents first.
@@ -256,26 +258,30 @@ impl Gardener {
         fs::set_permissions(path, fs::Permissions::from_mode(mode | needed)).unwrap();
     }
 
-    /// Sets another modification time: what keeps size and time has not changed, for Kopia and for us.
+    /// Sets a modification time.
     pub(super) fn touch(&mut self, path: &Path) {
-        let old = mtime(path);
-        let mut new = self.time();
-        if self.dice.percent(10) || new == old {
-            new = old + 1;
-        }
+        set_mtime(path, self.time());
+    }
+
+    /// Sets another modification time than `old`, perhaps the next one there is: what keeps size and time has not
+    /// changed, for Kopia and for us.
+    pub(super) fn touch_after(&mut self, path: &Path, old: i64) {
+        let new = if self.dice.percent(10) { old + 1 } else { self.time() };
         set_mtime(path, new);
     }
 
     fn time(&mut self) -> i64 {
-        let seconds = 1_000_000_000;
+        let second = 1_000_000_000;
+        // Times that many entries have are for new trees: an edited file must not get back one that it had.
         match self.dice.below(12) {
-            0 => 0,
-            1 => -1,
-            2 => -86_400 * seconds - 5,
-            3 => 7_258_118_400 * seconds + 999_999_999,
-            4 | 5 => self.dice.below(1_700_000_000) as i64 * seconds,
-            6 => self.dice.below(1_700_000_000) as i64 * seconds + 120_000_000,
-            _ => self.dice.below(1_700_000_000 * seconds as u64) as i64,
+            0 if self.is_new => 0,
+            1 if self.is_new => -1,
+            2 if self.is_new => -86_400 * second - 5,
+            3 if self.is_new => 7_258_118_400 * second + 999_999_999,
+            4 | 5 => self.dice.below(1_700_000_000) as i64 * second,
+            6 => self.dice.below(1_700_000_000) as i64 * second + 120_000_000,
+            7 => -(self.dice.below(500_000_000 * second as u64) as i64),
+            _ => self.dice.below(1_700_000_000 * second as u64) as i64,
         }
     }
 }

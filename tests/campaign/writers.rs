@@ -173,11 +173,17 @@ impl Stage {
         if shot.force_hash {
             args.push("--force-hash=100".into());
         }
-        let json = self.program(writer).result(&args)?;
-        if json.trim().is_empty() {
-            return Ok(None);
+        if shot.is_labelled {
+            args.extend(["--description=<drawn> \u{e9}", "--tags=kind:drawn"].map(OsString::from));
         }
-        serde_json::from_str(&json).map(Some).map_err(|error| format!("{error} in {json}"))
+        snapshot_of(&self.program(writer).result(&args)?)
+    }
+
+    /// Makes a snapshot by Kopia that ends after a MiB.
+    pub(super) fn snapshot_in_part(&self, path: &Path) -> Result<Option<SnapshotManifest>> {
+        let path = path.display().to_string();
+        let args = ["snapshot", "create", "--json", "--json-verbose", "--upload-limit-mb=1", &path];
+        snapshot_of(&self.program(Writer::Kopia).result(args)?)
     }
 
     /// Many sessions with a content each that no snapshot needs.
@@ -199,6 +205,14 @@ impl Stage {
             Ok(())
         })
     }
+}
+
+/// What `snapshot create` has printed: nothing, if it saved nothing.
+fn snapshot_of(json: &str) -> Result<Option<SnapshotManifest>> {
+    if json.trim().is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(json).map(Some).map_err(|error| format!("{error} in {json}"))
 }
 
 /// Flags of `repository create`, which are the same for both programs.
