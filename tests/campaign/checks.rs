@@ -116,16 +116,16 @@ impl Checks<'_> {
         last: &Last,
     ) -> Result<()> {
         let flags = ["--all", "--incomplete", "--show-identical", "--json", "--json-verbose"];
-        let list = ["snapshot", "list"].into_iter().chain(flags).collect::<Vec<_>>();
-        let snapshots = self.kopia_json(&list)?;
+        let command = ["snapshot", "list"].into_iter().chain(flags).collect::<Vec<_>>();
+        let snapshots = self.kopia_json(&command)?;
         let snapshots = snapshots.as_array().into_iter().flatten().map(|found| json!({ "manifest": found }));
         let mut facts = json!({
             "snapshots": snapshots.collect::<Vec<_>>(),
             "manifests": self.kopia_json(&["manifest", "list", "--json"])?,
         });
         let (status, blobs) = (["repository", "status", "--json"], ["blob", "list", "--json"]);
-        for (key, wanted, command) in [("repository", last.status, status), ("blobs", last.blobs, blobs)] {
-            if wanted {
+        for (key, is_wanted, command) in [("repository", last.status, status), ("blobs", last.blobs, blobs)] {
+            if is_wanted {
                 facts[key] = self.kopia_json(&command)?;
             }
         }

@@ -59,7 +59,7 @@ pub(super) struct Parameters {
     /// The `.shards` file that is there before the repository, if any.
     pub(super) layout: Option<&'static str>,
     /// Flags of Kopia's `repository set-parameters`, empty for none.
-    pub(super) set_parameters: Vec<String>,
+    pub(super) changes: Vec<String>,
     /// Whether there are flags for the shortest epochs among these.
     pub(super) has_short_epochs: bool,
     /// Flags of `policy set --global`, empty for none.
@@ -185,15 +185,15 @@ fn parameters(dice: &mut Dice) -> Parameters {
     let version = dice.pick(&[1, 2, 2, 3, 3, 3, 3]);
     let splitters: Vec<_> = splitter::names().collect();
     let small: Vec<_> =
-        splitters.iter().filter(|name| name.contains("128K") || name.contains("256K")).collect();
+        splitters.iter().copied().filter(|name| name.contains("128K") || name.contains("256K")).collect();
     let is_small = dice.percent(50);
     let epochs = version > 1 && dice.percent(30);
-    let mut set_parameters = Vec::new();
+    let mut changes = Vec::new();
     if dice.percent(25) {
-        set_parameters.push(format!("--max-pack-size-mb={}", dice.pick(&[10, 11, 20, 50, 120])));
+        changes.push(format!("--max-pack-size-mb={}", dice.pick(&[10, 11, 20, 50, 120])));
     }
     if epochs {
-        set_parameters.extend(epoch_flags(dice));
+        changes.extend(epoch_flags(dice));
     }
     Parameters {
         creator: dice.pick(&[
@@ -207,7 +207,7 @@ fn parameters(dice: &mut Dice) -> Parameters {
         version,
         hash: dice.pick(HASHES),
         encryption: dice.pick(ENCRYPTIONS),
-        splitter: if is_small { *dice.pick(&small) } else { dice.pick(&splitters) },
+        splitter: if is_small { dice.pick(&small) } else { dice.pick(&splitters) },
         // Version 1 has no error correction.
         ecc_percent: if version > 1 && dice.percent(40) { dice.between(1, 100) as u8 } else { 0 },
         key_derivation: if dice.percent(90) {
@@ -216,7 +216,7 @@ fn parameters(dice: &mut Dice) -> Parameters {
             packhorse::crypto::SCRYPT_65536_8_1
         },
         layout: dice.percent(40).then(|| dice.pick(LAYOUTS)),
-        set_parameters,
+        changes,
         has_short_epochs: epochs,
         policy: if dice.percent(80) { policy(dice) } else { Vec::new() },
         threads: dice.between(1, 3) as usize,

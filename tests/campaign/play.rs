@@ -1,7 +1,7 @@
 //! One seed from the beginning to the end.
 
 use super::checks::{self, Checks};
-use super::draw::{Admin, Plan, Step, Target, Writer};
+use super::draw::{Admin, Last, Plan, Step, Target, Writer};
 use super::edits::{edit, paths, targets};
 use super::model::Model;
 use super::tree::{Gardener, is_skipped};
@@ -76,16 +76,18 @@ impl<'a> Game<'a> {
             self.step += 1;
             self.step(step)?;
         }
-        let last = self.plan.last;
-        self.check(|checks, model| checks.at_the_end(model, &last))?;
+        self.check(Some(self.plan.last))?;
         Ok(self.done)
     }
 
-    fn check(&mut self, work: impl FnOnce(&mut Checks<'_>, &Model) -> Result<()>) -> Result<()> {
+    fn check(&mut self, last: Option<Last>) -> Result<()> {
         // Not too often: an older Kopia has nothing that the newer one checks less.
         let judge = if self.plan.seed.is_multiple_of(8) { Writer::OlderKopia } else { Writer::Kopia };
         let mut checks = Checks { stage: &self.stage, scratch: self.scratch.clone(), judge, made: 0 };
-        let result = work(&mut checks, &self.model);
+        let result = match last {
+            Some(last) => checks.at_the_end(&self.model, &last),
+            None => checks.after_step(&self.model),
+        };
         self.done.checks += checks.made;
         result
     }
@@ -97,7 +99,7 @@ impl<'a> Game<'a> {
             self.admin(admin, step.edits_seed)?;
         }
         self.snapshots(step)?;
-        self.check(|checks, model| checks.after_step(model))?;
+        self.check(None)?;
         self.done.steps += 1;
         Ok(())
     }
@@ -105,11 +107,11 @@ impl<'a> Game<'a> {
     fn snapshots(&mut self, step: &Step) -> Result<()> {
         let path = self.target(step.target);
         let tree = self.look(&path);
-        let first = self.stage.snapshot(&path, &step.first)?;
+        let first = self.stage.snapshot(&path, step.first)?;
         self.saved(first.as_ref(), &tree);
         let Some(mut second) = step.second else { return Ok(()) };
         second.force_hash &= !self.model.is_mixed;
-        let second_made = self.stage.snapshot(&path, &second)?;
+        let second_made = self.stage.snapshot(&path, second)?;
         self.saved(second_made.as_ref(), &tree);
         match (first, second_made) {
             (Some(first), Some(made)) => {
@@ -132,7 +134,7 @@ impl<'a> Game<'a> {
 
     /// What a snapshot taken now must hold.
     fn look(&self, path: &Path) -> Rc<Tree> {
-        let tree = Tree::look(path).as_stored();
+        let tree = Tree::look(path).stored();
         Rc::new(if self.model.skips { tree.without(is_skipped) } else { tree })
     }
 

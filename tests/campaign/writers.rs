@@ -97,8 +97,8 @@ impl Stage {
         } else {
             self.connect(creator, "create", &create_flags(parameters))?;
         }
-        if !parameters.set_parameters.is_empty() && self.has_kopia() {
-            let flags = parameters.set_parameters.iter().map(String::as_str);
+        if !parameters.changes.is_empty() && self.has_kopia() {
+            let flags = parameters.changes.iter().map(String::as_str);
             self.program(Writer::Kopia).result(["repository", "set-parameters"].into_iter().chain(flags))?;
         }
         if !parameters.policy.is_empty() {
@@ -162,7 +162,7 @@ impl Stage {
     }
 
     /// Makes a snapshot; `None` if the policy wants none of what has not changed.
-    pub(super) fn snapshot(&self, path: &Path, shot: &Shot) -> Result<Option<SnapshotManifest>> {
+    pub(super) fn snapshot(&self, path: &Path, shot: Shot) -> Result<Option<SnapshotManifest>> {
         let writer = self.stand_in(shot.writer);
         if writer == Writer::Library {
             return self.write(|writer| snapshot_by_library(writer, path, shot.force_hash));

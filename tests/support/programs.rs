@@ -37,18 +37,18 @@ pub(crate) struct Program {
 impl Program {
     /// The program that this package builds, in a home of its own.
     pub(crate) fn packhorse() -> Self {
-        Self::in_new_home(PACKHORSE.into())
+        Self::in_new_home(Path::new(PACKHORSE))
     }
 
     /// The real Kopia in a home of its own, or `None` with a word on stderr.
     pub(crate) fn kopia() -> Option<Self> {
-        kopia_executable().map(Self::in_new_home)
+        kopia_executable().map(|executable| Self::in_new_home(&executable))
     }
 
-    fn in_new_home(executable: PathBuf) -> Self {
+    fn in_new_home(executable: &Path) -> Self {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().to_owned();
-        Self { _own_home: Some(home), ..Self::in_home(&executable, &path) }
+        Self { _own_home: Some(home), ..Self::in_home(executable, &path) }
     }
 
     /// A program in a home that it may share with others: they use one connection.

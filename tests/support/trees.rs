@@ -179,9 +179,9 @@ impl Tree {
     }
 
     /// The same tree under the names that a snapshot keeps: what is not UTF-8 is replaced as Go replaces it.
-    pub(crate) fn as_stored(self) -> Self {
-        let stored = |path: &Path| PathBuf::from(gojson::lossy(path.as_os_str().as_bytes()).into_owned());
-        Self(self.0.into_iter().map(|(path, seen)| (stored(&path), seen)).collect())
+    pub(crate) fn stored(self) -> Self {
+        let kept = |path: &Path| PathBuf::from(gojson::lossy(path.as_os_str().as_bytes()).into_owned());
+        Self(self.0.into_iter().map(|(path, seen)| (kept(&path), seen)).collect())
     }
 
     /// The same tree without what `is_out` says of some component of a path.
