@@ -55,22 +55,23 @@ impl Model {
         self.is_mixed |= !self.snapshots.is_empty();
     }
 
-    /// Whether snapshots expire.
-    pub(super) fn has_retention(&self) -> bool {
-        self.source.keep_latest.or(self.global.keep_latest).is_some()
-    }
-
     /// Takes note of a snapshot, and of those that retention has removed for it.
     pub(super) fn add(&mut self, snapshot: &SnapshotManifest, tree: Rc<Tree>) {
         let source_path = snapshot.source.path.clone();
-        let tree = snapshot.is_complete().then_some(tree);
-        let kept =
-            Kept { root: checks::root(snapshot), tree, source_path: source_path.clone(), is_pinned: false };
+        let (root, tree) = (checks::root(snapshot), snapshot.is_complete().then_some(tree));
+        let kept = Kept { root, tree, source_path: source_path.clone(), is_pinned: false };
         self.snapshots.insert(snapshot.start_time, kept);
-        let Some(limit) = self.source.keep_latest.or(self.global.keep_latest) else { return };
         let of_source = self.snapshots.iter().rev().filter(|(_, kept)| kept.source_path == source_path);
-        let expired: Vec<_> =
-            of_source.skip(limit).filter(|(_, kept)| !kept.is_pinned).map(|(start, _)| *start).collect();
+        let limit = self.source.keep_latest.or(self.global.keep_latest).unwrap_or(usize::MAX);
+        let (mut complete, mut expired) = (0, Vec::new());
+        // Incomplete ones are not counted, and kept until there is a complete one.
+        for (start, kept) in of_source {
+            complete += usize::from(kept.tree.is_some());
+            let is_wanted = if kept.tree.is_some() { complete <= limit } else { complete == 0 };
+            if !is_wanted && !kept.is_pinned {
+                expired.push(*start);
+            }
+        }
         self.snapshots.retain(|start, _| !expired.contains(start));
     }
 

@@ -236,8 +236,6 @@ impl<'a> Game<'a> {
                 self.kopia(&["blob", "shards", "modify", sure, &path, &widths])
             }
             Admin::ChangePassword => self.change_password(),
-            // Which incomplete ones retention keeps is a science of its own, and tested elsewhere.
-            Admin::StopShort if self.model.has_retention() => Ok(()),
             Admin::StopShort => {
                 let source = self.stage.source.clone();
                 let tree = self.look(&source);
