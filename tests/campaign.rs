@@ -27,6 +27,8 @@ const REGRESSIONS: &[u64] = &[];
 const FEW: u64 = 6;
 /// Seeds played at once.
 const PLAYERS: u64 = 2;
+/// More than all players need at once.
+const ROOM_BYTES: u64 = 1 << 30;
 /// After so many failures no new seed is begun.
 const FAILURES_MAX: usize = 20;
 
@@ -54,7 +56,8 @@ struct Campaign {
 }
 
 impl Campaign {
-    /// As many seeds as `PACKHORSE_CAMPAIGN` says, from `PACKHORSE_CAMPAIGN_SEED` on.
+    /// Those that have failed once, then as many as `PACKHORSE_CAMPAIGN` says; or, from `PACKHORSE_CAMPAIGN_SEED` on,
+    /// only these.
     fn of_environment(executables: Executables, few: u64) -> Self {
         let number = |variable| {
             named(variable).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect(variable))
@@ -122,10 +125,11 @@ impl Campaign {
     }
 }
 
-/// Memory where there is a file system in it: every blob is synced.
+/// Memory where there is a file system in it with room enough, which containers seldom have: every blob is synced.
 fn scratch() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    let free_bytes = rustix::fs::statvfs(&memory).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+    if free_bytes >= ROOM_BYTES { memory } else { std::env::temp_dir() }
 }
 
 fn keep_folder(from: &Path, to: &Path) {

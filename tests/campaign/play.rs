@@ -40,8 +40,8 @@ pub(super) fn play(plan: &Plan, executables: &Executables, base: &Path) -> Resul
     result.map_err(|difference| Failure { step, difference })
 }
 
-/// Whether everything at `path` is taken over from an equal snapshot: a single file is always read, and so is, by Kopia,
-/// what lies under a name that is not stored as it is.
+/// Whether everything at `path` is taken over from an equal snapshot: a single file is always read, and so is, by both
+/// programs, what has a name that is not stored as it is.
 fn is_found_again(path: &Path) -> bool {
     path.is_dir() && paths(path).iter().all(|path| path.to_str().is_some())
 }
