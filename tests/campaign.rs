@@ -14,6 +14,7 @@ mod writers;
 
 use crate::support::programs::{kopia_executable, named};
 use crate::support::trees::write;
+pub(crate) use draw::COMPRESSORS;
 use draw::Plan;
 use play::{Done, Failure, play};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! The tables of `docs/compatibility.md` say what is so: they list what the registries hold, and a row that claims
-//! fixtures names the versions of Kopia whose repositories among the fixtures use that algorithm.
+//! fixtures names the versions of Kopia whose repositories among the fixtures use that algorithm, and one that claims the
+//! campaign is drawn there.
 
+use crate::campaign::COMPRESSORS;
 use crate::support::fixture::Fixture;
 use packhorse::{compression, crypto, splitter};
 use serde_json::Value;
@@ -91,6 +93,9 @@ fn the_tables_list_what_the_registries_hold_and_who_wrote_the_fixtures() {
         for (name, tested) in &rows {
             let claim = claim(&writers, name).unwrap_or_else(|| panic!("no fixture uses {name}"));
             assert!(tested.contains(&claim), "{name}: {tested:?} should say {claim:?}");
+            // All but compressors are drawn from the registries themselves.
+            let is_drawn = head != "| compressor " || COMPRESSORS.contains(&name.as_str());
+            assert_eq!(tested.contains("campaign"), is_drawn, "{name}");
         }
     }
 }

@@ -89,7 +89,8 @@ fn check_index_names(names: &[BlobId], epochs: bool, compaction: Option<&[u8]>) 
         known.insert("n00".into());
     }
     let parameters = EpochParameters { enabled: epochs, ..EpochParameters::DEFAULT };
-    let blobs = IndexBlobs::new(storage, crypto, EpochSettings::new(parameters), clock(), Arc::new(entropy()));
+    let blobs =
+        IndexBlobs::new(storage, crypto, EpochSettings::new(parameters), clock(), Arc::new(entropy()));
     let epoch = blobs.write_epoch().expect("memory never fails");
     assert_eq!(epoch.is_some(), epochs);
     assert!(epoch.is_none_or(|epoch| epoch >= 0));

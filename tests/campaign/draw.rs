@@ -236,7 +236,7 @@ fn epoch_flags(dice: &mut Dice) -> Vec<String> {
 }
 
 /// Names that Kopia takes in a policy. `lz4`, which it only reads, is not among them.
-pub(super) const COMPRESSORS: &[&str] = &[
+pub(crate) const COMPRESSORS: &[&str] = &[
     "none",
     "deflate-best-compression",
     "deflate-best-speed",

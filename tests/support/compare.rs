@@ -2,7 +2,7 @@
 
 use super::chain;
 use super::fixture::Fixture;
-use packhorse::base::{ErrorClass, Quiet, Timestamp};
+use packhorse::base::{ErrorClass, ExtraFields, Quiet, Timestamp};
 use packhorse::blob::StorageExt;
 use packhorse::manifest::ManifestStore;
 use packhorse::object::ObjectId;
@@ -310,9 +310,14 @@ pub(crate) fn snapshots(fixture: &Fixture) -> Vec<SnapshotManifest> {
     listed_snapshots(&fixture.facts)
 }
 
+/// What a listing adds to the manifests, such as why a snapshot is kept, is not in them.
 fn listed_snapshots(facts: &Value) -> Vec<SnapshotManifest> {
     let listed = facts["snapshots"].as_array().into_iter().flatten();
-    listed.map(|snapshot| SnapshotManifest::deserialize_from(&snapshot["manifest"])).collect()
+    let manifest = |snapshot: &Value| {
+        let stored = SnapshotManifest::deserialize_from(&snapshot["manifest"]);
+        SnapshotManifest { extra: ExtraFields::NONE, ..stored }
+    };
+    listed.map(manifest).collect()
 }
 
 /// All entries of a tree in stored order, a directory before its members.
