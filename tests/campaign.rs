@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use writers::Executables;
 
 /// Seeds that have failed once.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[1378, 2161, 2374];
 /// What an ordinary run of the tests plays.
 const FEW: u64 = 6;
 /// Seeds played at once.
