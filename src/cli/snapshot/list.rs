@@ -2,7 +2,6 @@
 
 use super::document::SnapshotDocument;
 use super::rows::{RowArgs, Rows};
-use super::take::candidate;
 use super::{covering, parse_source, parse_tags};
 use crate::cli::Result;
 use crate::cli::context::Context;
@@ -137,7 +136,7 @@ fn with_reasons(args: &Args, manifests: &ManifestStore, group: Vec<Found>) -> Re
     let mut reasons = vec![Vec::new(); group.len()];
     if args.retention.unwrap_or(true) && !group.is_empty() {
         let retention = PolicyStore::new(manifests).effective(&group[0].0.source)?.policy.retention;
-        let candidates: Vec<_> = group.iter().map(|(snapshot, _)| candidate(snapshot)).collect();
+        let candidates: Vec<_> = group.iter().map(|(snapshot, _)| snapshot.retention_candidate()).collect();
         reasons = policy::reasons(&candidates, &retention, &TimeZone::system());
     }
     let listed = |((snapshot, below), reasons)| Listed { snapshot, below, reasons };

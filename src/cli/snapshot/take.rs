@@ -6,10 +6,10 @@ use crate::cli::Result;
 use crate::cli::exit::Failure;
 use jiff::tz::TimeZone;
 use packhorse::base::{Monitor, Timestamp};
-use packhorse::policy::{self, PolicyStore, RetentionCandidate, RetentionPolicy};
+use packhorse::policy::PolicyStore;
 use packhorse::repo::{MaintenanceParameters, RepositoryWriter};
 use packhorse::snapshot::{
-    self, Catalog, SnapshotManifest, SourceFilter, SourceInfo, UploadOptions, Uploaded, upload,
+    self, Catalog, SnapshotManifest, SourceInfo, UploadOptions, Uploaded, apply_retention, upload,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ pub(crate) fn take(
         return Ok(Taken { snapshot, is_saved: false, expired: 0 });
     }
     snapshot.save(writer)?;
-    let expired = apply_retention(writer, &plan.source, retention)?;
+    let expired = apply_retention(writer, &plan.source, retention, &TimeZone::system())?;
     let repository = writer.repository();
     MaintenanceParameters::ensure(repository, writer);
     Ok(Taken { snapshot, is_saved: true, expired })
@@ -143,31 +143,6 @@ fn shifted(
         (Some(start), None) => (start, start.saturating_add_nanos(nanos)),
         (None, Some(end)) => (end.saturating_add_nanos(-nanos), end),
         (Some(start), Some(end)) => (start, end),
-    }
-}
-
-/// Deletes what retention does not keep; how many.
-fn apply_retention(
-    writer: &mut RepositoryWriter<'_>,
-    source: &SourceInfo,
-    retention: &RetentionPolicy,
-) -> Result<usize> {
-    let all = Catalog::new(writer.manifests()).list(&SourceFilter::from(source))?;
-    let candidates: Vec<_> = all.iter().map(candidate).collect();
-    let expired = policy::expired(&candidates, retention, &TimeZone::system());
-    for position in &expired {
-        writer.delete_manifest(&all[*position].id);
-    }
-    Ok(expired.len())
-}
-
-/// What retention needs to know of a snapshot.
-pub(crate) fn candidate(snapshot: &SnapshotManifest) -> RetentionCandidate {
-    RetentionCandidate {
-        start: snapshot.start_time,
-        end: snapshot.end_time,
-        incomplete: !snapshot.is_complete(),
-        pinned: !snapshot.pins.is_empty(),
     }
 }
 
