@@ -6,13 +6,19 @@ use super::{
 };
 use crate::manifest::{ManifestEntry, ManifestId, ManifestStore};
 use crate::repo::RepositoryWriter;
+use std::collections::HashMap;
 
 const TYPE: (&str, &str) = ("type", "policy");
 
 /// Reads the policies among the manifests of a repository.
-#[derive(Debug, Clone, Copy)]
+///
+/// Made in one pass over all manifests; questions then cost nothing more, however many sources are asked for.
+#[derive(Debug, Clone)]
 pub struct PolicyStore<'a> {
-    manifests: &'a ManifestStore,
+    /// All policies, oldest first.
+    entries: Vec<&'a ManifestEntry>,
+    /// The same by target.
+    by_target: HashMap<SourceInfo, Vec<&'a ManifestEntry>>,
 }
 
 /// A policy as stored.
@@ -29,7 +35,12 @@ pub struct StoredPolicy {
 impl<'a> PolicyStore<'a> {
     /// Looks at `manifests`.
     pub fn new(manifests: &'a ManifestStore) -> Self {
-        Self { manifests }
+        let entries = manifests.find(&[TYPE]);
+        let mut by_target: HashMap<_, Vec<_>> = HashMap::new();
+        for entry in &entries {
+            by_target.entry(place_of(entry)).or_default().push(*entry);
+        }
+        Self { entries, by_target }
     }
 
     /// All policies, by target.
@@ -37,7 +48,7 @@ impl<'a> PolicyStore<'a> {
     /// # Errors
     /// [`Error::Manifest`] for one that cannot be decoded.
     pub fn list(&self) -> Result<Vec<StoredPolicy>> {
-        let mut all = self.manifests.find(&[TYPE]).into_iter().map(decode).collect::<Result<Vec<_>>>()?;
+        let mut all = self.entries.iter().map(|entry| decode(entry)).collect::<Result<Vec<_>>>()?;
         all.sort_by_cached_key(|stored| stored.target.to_string());
         Ok(all)
     }
@@ -47,7 +58,7 @@ impl<'a> PolicyStore<'a> {
     /// # Errors
     /// [`Error::Manifest`] for one that cannot be decoded.
     pub fn defined(&self, target: &SourceInfo) -> Result<Option<Policy>> {
-        self.find(target).pop().map(|entry| decode(entry).map(|stored| stored.policy)).transpose()
+        self.find(target).last().map(|entry| decode(entry).map(|stored| stored.policy)).transpose()
     }
 
     /// The policy with a manifest id.
@@ -55,7 +66,8 @@ impl<'a> PolicyStore<'a> {
     /// # Errors
     /// [`Error::Manifest`] when there is none.
     pub fn by_id(&self, id: &ManifestId) -> Result<StoredPolicy> {
-        decode(self.manifests.get(id).map_err(Error::Manifest)?)
+        let missing = || Error::Manifest(crate::manifest::Error::NotFound { id: id.clone() });
+        decode(self.entries.iter().find(|entry| entry.id == *id).ok_or_else(missing)?)
     }
 
     /// What applies to a target once everything above it is merged in.
@@ -81,7 +93,7 @@ impl<'a> PolicyStore<'a> {
         let labels =
             [TYPE, ("policyType", "path"), ("username", &source.user_name), ("hostname", &source.host)];
         let mut nested = Vec::new();
-        for entry in self.manifests.find(&labels) {
+        for entry in self.entries.iter().filter(|entry| entry.matches(&labels)) {
             let path = entry.label("path").unwrap_or_default();
             if let Some(relative) = nested_relative_path(&source.path, path) {
                 nested.push((relative, decode(entry)?.policy));
@@ -91,10 +103,19 @@ impl<'a> PolicyStore<'a> {
     }
 
     /// The manifests of a target, oldest first.
-    fn find(self, target: &SourceInfo) -> Vec<&'a ManifestEntry> {
-        let labels = labels_of(target);
-        let wanted: Vec<_> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        self.manifests.find(&wanted)
+    fn find(&self, target: &SourceInfo) -> &[&'a ManifestEntry] {
+        self.by_target.get(target).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Where a policy applies, by the labels that count for its kind.
+fn place_of(entry: &ManifestEntry) -> SourceInfo {
+    let label = |key| entry.label(key).unwrap_or_default();
+    match label("policyType") {
+        "path" => SourceInfo::new(label("username"), label("hostname"), label("path")),
+        "user" => SourceInfo::new(label("username"), label("hostname"), ""),
+        "host" => SourceInfo::new("", label("hostname"), ""),
+        _ => SourceInfo::default(),
     }
 }
 
@@ -121,7 +142,7 @@ impl Policy {
 /// Removes the policy of a target. Says whether there was one.
 pub fn remove_policy(target: &SourceInfo, writer: &mut RepositoryWriter<'_>) -> bool {
     let ids: Vec<_> =
-        PolicyStore::new(writer.manifests()).find(target).into_iter().map(|entry| entry.id.clone()).collect();
+        PolicyStore::new(writer.manifests()).find(target).iter().map(|entry| entry.id.clone()).collect();
     for id in &ids {
         writer.delete_manifest(id);
     }

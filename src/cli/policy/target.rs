@@ -42,8 +42,7 @@ impl TargetFlags {
         let resolve = |text: &String| {
             // The id of some other manifest is no policy, and then perhaps a path.
             let is_id = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-            let known = |id: &ManifestId| store.list().ok()?.into_iter().find(|stored| &stored.id == id);
-            if let Some(stored) = is_id.then(|| known(&ManifestId::new(text.as_str()))).flatten() {
+            if let Some(Ok(stored)) = is_id.then(|| store.by_id(&ManifestId::new(text.as_str()))) {
                 return Ok(stored.target);
             }
             let current_dir = &ctx.environment().current_dir;
