@@ -223,7 +223,6 @@ fn what_makes_no_sense_is_refused_and_nothing_is_saved() {
         &["create", src, "--force-enable-actions"],
         &["create", src, "--parallel=x"],
         &["list", "--tags=env"],
-        &["list", "--storage-stats"],
         &["delete"],
         &["verify", "--max-errors=x"],
         &["restore"],

@@ -18,6 +18,7 @@ mod cuts;
 mod documents;
 mod fixtures;
 mod fuzz_corpus;
+mod history;
 mod interop;
 mod order;
 mod repository;

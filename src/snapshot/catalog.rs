@@ -7,7 +7,8 @@ use crate::manifest::{Labels, ManifestEntry, ManifestId, ManifestStore};
 use crate::object::ObjectId;
 use crate::policy::SourceInfo;
 use crate::repo::RepositoryWriter;
-use std::collections::BTreeSet;
+use rayon::prelude::*;
+use std::collections::{BTreeSet, HashMap};
 
 /// Which sources are wanted; an empty field means any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,7 +59,24 @@ impl<'a> Catalog<'a> {
             fields.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (*key, value.as_str())),
         );
         labels.extend(filter.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        self.manifests.find(&labels).into_iter().map(decode).collect()
+        self.manifests.find(&labels).into_par_iter().map(decode).collect()
+    }
+
+    /// The same snapshots by source, sources in the order of their texts, as Kopia groups them.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`].
+    pub fn by_source(&self, filter: &SourceFilter) -> Result<Vec<(SourceInfo, Vec<SnapshotManifest>)>> {
+        let mut groups: HashMap<SourceInfo, Vec<SnapshotManifest>> = HashMap::new();
+        for snapshot in self.list(filter)? {
+            match groups.get_mut(&snapshot.source) {
+                Some(group) => group.push(snapshot),
+                None => drop(groups.insert(snapshot.source.clone(), vec![snapshot])),
+            }
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by_cached_key(|(source, _)| source.to_string());
+        Ok(groups)
     }
 
     /// The snapshot with a manifest id.

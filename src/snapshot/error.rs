@@ -51,6 +51,14 @@ pub enum Error {
         /// The source as text.
         source_text: String,
     },
+    /// A history would lose who or what its snapshots were of.
+    #[error(
+        "the destination names a {part} and the source does not: snapshots of several would become those of one"
+    )]
+    MergesSources {
+        /// The part of the source.
+        part: &'static str,
+    },
     /// A tag would hide one of the labels that snapshots are found by.
     #[error("tag {key:?} has the name of a label")]
     BadTag {
@@ -94,6 +102,7 @@ impl Error {
             Self::NoRoot { .. } | Self::BrokenDirectory { .. } => ErrorClass::Corrupt,
             Self::Ambiguous { .. }
             | Self::IncompleteSource { .. }
+            | Self::MergesSources { .. }
             | Self::BadTag { .. }
             | Self::UnsupportedSource { .. } => ErrorClass::Invalid,
             Self::Source { source, .. } => source.class(),

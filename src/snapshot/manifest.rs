@@ -9,7 +9,7 @@ use crate::manifest::{Labels, ManifestId};
 use crate::policy::SourceInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Label value of snapshot manifests.
 pub(super) const TYPE: &str = "snapshot";
@@ -95,6 +95,21 @@ impl SnapshotManifest {
         self.incomplete_reason.is_empty()
     }
 
+    /// Sets and then removes pins, which end up sorted and distinct. Says whether any came or went.
+    ///
+    /// Source: kopia `snapshot/manifest.go` (`UpdatePins`).
+    pub fn update_pins(&mut self, add: &[String], remove: &[String]) -> bool {
+        let before: BTreeSet<String> = self.pins.drain(..).collect();
+        let mut after = before.clone();
+        after.extend(add.iter().cloned());
+        remove.iter().for_each(|pin| {
+            after.remove(pin);
+        });
+        let is_changed = after != before;
+        self.pins = after.into_iter().collect();
+        is_changed
+    }
+
     /// The labels it is found by.
     pub fn labels(&self) -> Labels {
         let mut labels = source_labels(&self.source);
@@ -142,6 +157,18 @@ mod tests {
         );
         let manifest: SnapshotManifest = serde_json::from_str(json).unwrap();
         assert_eq!(String::from_utf8(gojson::to_vec(&manifest).unwrap()).unwrap(), json);
+    }
+
+    #[test]
+    fn pins_are_a_sorted_set() {
+        let json = r#"{"source":{"host":"h","userName":"u","path":"/p"},"pins":["b"]}"#;
+        let mut manifest: SnapshotManifest = serde_json::from_str(json).unwrap();
+        let pins = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert!(manifest.update_pins(&pins(&["c", "a", "a"]), &[]));
+        assert_eq!(manifest.pins, ["a", "b", "c"]);
+        assert!(!manifest.update_pins(&pins(&["a"]), &pins(&["none"])));
+        assert!(manifest.update_pins(&[], &pins(&["b", "none"])));
+        assert_eq!(manifest.pins, ["a", "c"]);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! `snapshot delete`: forget snapshots. What only they hold goes with the next maintenance.
 
-use super::parse_source;
+use super::{by_id_or_root, distinct, parse_source};
 use crate::cli::Result;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
-use packhorse::manifest::{ManifestId, ManifestStore};
-use packhorse::object::ObjectId;
+use packhorse::manifest::ManifestStore;
 use packhorse::repo::Repository;
 use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter};
 
@@ -53,36 +52,21 @@ fn select(
     repository: &Repository,
     manifests: &ManifestStore,
 ) -> Result<Vec<SnapshotManifest>> {
+    if !args.all_snapshots_for_source {
+        return by_id_or_root(manifests, &args.ids);
+    }
     let catalog = Catalog::new(manifests);
     let mut selected: Vec<SnapshotManifest> = Vec::new();
     for text in &args.ids {
-        let found = if args.all_snapshots_for_source {
-            let source = parse_source(ctx, repository, text)?;
-            if source.path.is_empty() {
-                return Err(Failure::usage(format!("{text:?} names no user, host and path")));
-            }
-            catalog.list(&SourceFilter::from(&source))?
-        } else {
-            by_id(catalog, text)?
-        };
+        let source = parse_source(ctx, repository, text)?;
+        if source.path.is_empty() {
+            return Err(Failure::usage(format!("{text:?} names no user, host and path")));
+        }
+        let found = catalog.list(&SourceFilter::from(&source))?;
         if found.is_empty() {
             return Err(Failure::new(format!("there is no snapshot {text}")));
         }
         selected.extend(found);
     }
-    selected.sort_by(|a, b| a.id.cmp(&b.id));
-    selected.dedup_by(|a, b| a.id == b.id);
-    selected.sort_by_key(|snapshot| (snapshot.source.to_string(), snapshot.start_time));
-    Ok(selected)
-}
-
-fn by_id(catalog: Catalog<'_>, text: &str) -> Result<Vec<SnapshotManifest>> {
-    if let Ok(snapshot) = catalog.get(&ManifestId::new(text)) {
-        return Ok(vec![snapshot]);
-    }
-    let root = text.parse().unwrap_or(ObjectId::NONE);
-    if root.is_none() {
-        return Err(Failure::new(format!("{text:?} is neither a snapshot's id nor its root's")));
-    }
-    Ok(catalog.with_root(root)?)
+    Ok(distinct(selected))
 }

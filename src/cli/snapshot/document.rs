@@ -2,7 +2,7 @@
 
 use packhorse::base::Timestamp;
 use packhorse::manifest::ManifestId;
-use packhorse::snapshot::{DirEntry, SnapshotManifest, SnapshotStats, SourceInfo};
+use packhorse::snapshot::{DirEntry, SnapshotManifest, SnapshotStats, SourceInfo, StorageStats};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -26,11 +26,19 @@ pub(crate) struct SnapshotDocument<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    storage_stats: Option<&'a Value>,
+    storage_stats: Option<Usage<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pins: &'a [String],
     #[serde(rename = "retentionReason", skip_serializing_if = "<[_]>::is_empty")]
     retention_reasons: &'a [String],
+}
+
+/// What a snapshot takes: as stored in its manifest, or as counted now.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Usage<'a> {
+    Stored(&'a Value),
+    Counted(&'a StorageStats),
 }
 
 impl<'a> SnapshotDocument<'a> {
@@ -46,10 +54,16 @@ impl<'a> SnapshotDocument<'a> {
             incomplete_reason: &snapshot.incomplete_reason,
             root_entry: snapshot.root_entry.as_ref(),
             tags: &snapshot.tags,
-            storage_stats: snapshot.storage_stats.as_ref(),
+            storage_stats: snapshot.storage_stats.as_ref().map(Usage::Stored),
             pins: &snapshot.pins,
             retention_reasons,
         }
+    }
+
+    /// The same with what was counted, if anything was.
+    pub(crate) fn with_usage(mut self, counted: Option<&'a StorageStats>) -> Self {
+        self.storage_stats = counted.map(Usage::Counted).or(self.storage_stats);
+        self
     }
 
     /// The same without what the upload counted.

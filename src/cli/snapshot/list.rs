@@ -13,7 +13,7 @@ use packhorse::base::gojson;
 use packhorse::manifest::ManifestStore;
 use packhorse::policy::{self, PolicyStore};
 use packhorse::repo::Repository;
-use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter, SourceInfo};
+use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter, SourceInfo, StorageStats, UsageCounter};
 use std::collections::BTreeMap;
 
 /// Flags of the command.
@@ -43,8 +43,8 @@ pub(crate) struct Args {
     retention: Option<bool>,
     #[command(flatten)]
     rows: RowArgs,
-    /// Not supported yet
-    #[arg(long, hide = true)]
+    /// Count what each adds to those before it of the same source
+    #[arg(long)]
     storage_stats: bool,
     #[command(flatten)]
     json: JsonFlags,
@@ -55,20 +55,19 @@ pub(super) struct Listed {
     pub(super) snapshot: SnapshotManifest,
     pub(super) below: String,
     pub(super) reasons: Vec<String>,
+    pub(super) usage: Option<StorageStats>,
 }
 
 /// Runs the command.
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
-    if args.storage_stats {
-        return Err(Failure::usage("--storage-stats is not supported yet"));
-    }
     let tags = parse_tags(&args.tags)?;
     let repository = ctx.open_repository(false)?;
     let manifests = repository.load_manifests()?;
     let found = select(ctx, args, &repository, &manifests, tags)?;
     warn_of_incomplete(ctx, &found);
+    let lister = Lister { args, repository: &repository, policies: PolicyStore::new(&manifests) };
     if args.json.json {
-        return print_json(ctx, args, &manifests, found);
+        return lister.print_json(ctx, found);
     }
     let (identity, had_any) = (repository.identity(), !found.is_empty());
     let is_shown = |source: &SourceInfo| {
@@ -79,8 +78,8 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         let separator = if shown == 0 { "" } else { "\n" };
         ctx.stdout().line(format_args!("{separator}{}", group[0].0.source))?;
         // As in Kopia: text gives the reasons among all snapshots, JSON those among the ones listed.
-        let listed = with_reasons(args, &manifests, group)?;
-        Rows::new(ctx, &repository, &args.rows, args.incomplete).print(&last(args, listed))?;
+        let listed = lister.with_usage(last(args, lister.with_reasons(group)?))?;
+        Rows::new(ctx, &repository, &args.rows, args.incomplete).print(&listed)?;
         shown += 1;
     }
     if shown == 0 && had_any {
@@ -132,15 +131,62 @@ fn warn_of_incomplete(ctx: &Context, groups: &BTreeMap<String, Vec<Found>>) {
     }
 }
 
-fn with_reasons(args: &Args, manifests: &ManifestStore, group: Vec<Found>) -> Result<Vec<Listed>> {
-    let mut reasons = vec![Vec::new(); group.len()];
-    if args.retention.unwrap_or(true) && !group.is_empty() {
-        let retention = PolicyStore::new(manifests).effective(&group[0].0.source)?.policy.retention;
-        let candidates: Vec<_> = group.iter().map(|(snapshot, _)| snapshot.retention_candidate()).collect();
-        reasons = policy::reasons(&candidates, &retention, &TimeZone::system());
+/// Adds to the snapshots what is not in their manifests.
+struct Lister<'a> {
+    args: &'a Args,
+    repository: &'a Repository,
+    policies: PolicyStore<'a>,
+}
+
+impl Lister<'_> {
+    fn with_reasons(&self, group: Vec<Found>) -> Result<Vec<Listed>> {
+        let mut reasons = vec![Vec::new(); group.len()];
+        if self.args.retention.unwrap_or(true) && !group.is_empty() {
+            let retention = self.policies.effective(&group[0].0.source)?.policy.retention;
+            let candidates: Vec<_> =
+                group.iter().map(|(snapshot, _)| snapshot.retention_candidate()).collect();
+            reasons = policy::reasons(&candidates, &retention, &TimeZone::system());
+        }
+        let listed = |((snapshot, below), reasons)| Listed { snapshot, below, reasons, usage: None };
+        Ok(group.into_iter().zip(reasons).map(listed).collect())
     }
-    let listed = |((snapshot, below), reasons)| Listed { snapshot, below, reasons };
-    Ok(group.into_iter().zip(reasons).map(listed).collect())
+
+    /// Counts, in the order of the list, what each has that those before it have not.
+    fn with_usage(&self, mut group: Vec<Listed>) -> Result<Vec<Listed>> {
+        if self.args.storage_stats {
+            let mut counter = UsageCounter::new(self.repository);
+            for listed in &mut group {
+                if let Some(root) = &listed.snapshot.root_entry {
+                    listed.usage = Some(counter.add(root)?);
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    /// Prints Kopia's framing, byte for byte. Source: kopia `cli/json_output.go`.
+    fn print_json(&self, ctx: &Context, groups: BTreeMap<String, Vec<Found>>) -> Result<()> {
+        let mut out = ctx.stdout();
+        let is_indented = self.args.json.json_indent;
+        let mut separator = if is_indented { "" } else { "\n " };
+        out.text("[")?;
+        for group in groups.into_values() {
+            for listed in self.with_usage(self.with_reasons(last(self.args, group))?)? {
+                let document = SnapshotDocument::new(&listed.snapshot, &listed.reasons);
+                let document = document.with_usage(listed.usage.as_ref());
+                out.text(format_args!("{separator}{}", json_text(&document, is_indented)?))?;
+                separator = if is_indented { "," } else { ",\n " };
+            }
+        }
+        out.text(if is_indented { "]" } else { "\n]" })
+    }
+}
+
+fn json_text(document: &SnapshotDocument<'_>, is_indented: bool) -> Result<String> {
+    let json = if is_indented { gojson::to_pretty(document) } else { gojson::to_vec(document) };
+    let json = json.map_err(|error| Failure::new(format!("cannot print JSON: {error}")))?;
+    let text = String::from_utf8_lossy(&json);
+    Ok(if is_indented { text.replace('\n', "\n  ") } else { text.into_owned() })
 }
 
 /// The last of a group, as many as asked for.
@@ -149,37 +195,4 @@ fn last<T>(args: &Args, mut group: Vec<T>) -> Vec<T> {
         Ok(n) if n > 0 && n < group.len() => group.split_off(group.len() - n),
         _ => group,
     }
-}
-
-/// Prints Kopia's framing, byte for byte. Source: kopia `cli/json_output.go`.
-fn print_json(
-    ctx: &Context,
-    args: &Args,
-    manifests: &ManifestStore,
-    groups: BTreeMap<String, Vec<Found>>,
-) -> Result<()> {
-    let mut documents = Vec::new();
-    for group in groups.into_values() {
-        for listed in with_reasons(args, manifests, last(args, group))? {
-            let document = SnapshotDocument::new(&listed.snapshot, &listed.reasons);
-            let json = if args.json.json_indent {
-                let json = gojson::to_pretty(&document).map_err(json_failure)?;
-                String::from_utf8_lossy(&json).replace('\n', "\n  ")
-            } else {
-                String::from_utf8_lossy(&gojson::to_vec(&document).map_err(json_failure)?).into_owned()
-            };
-            documents.push(json);
-        }
-    }
-    let mut out = ctx.stdout();
-    if args.json.json_indent {
-        return out.text(format_args!("[{}]", documents.join(",")));
-    }
-    let items: Vec<String> = documents.iter().map(|json| format!("\n {json}")).collect();
-    out.text(format_args!("[{}\n]", items.join(",")))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err asks for")]
-fn json_failure(error: serde_json::Error) -> Failure {
-    Failure::new(format!("cannot print JSON: {error}"))
 }

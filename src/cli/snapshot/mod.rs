@@ -3,7 +3,10 @@
 mod create;
 mod delete;
 mod document;
+mod expire;
+mod history;
 mod list;
+mod pin;
 mod rows;
 pub(crate) mod take;
 mod verify;
@@ -12,20 +15,31 @@ use super::Result;
 use super::context::Context;
 use super::exit::Failure;
 use super::restore;
+use packhorse::manifest::{ManifestId, ManifestStore};
+use packhorse::object::ObjectId;
 use packhorse::policy::{self, SourceInfo};
 use packhorse::repo::Repository;
-use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter};
+use packhorse::snapshot::{self, Catalog, SnapshotManifest, SourceFilter};
+use std::collections::HashSet;
 
 /// Verbs of the group.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Copy the snapshots of a source to the name of another.
+    CopyHistory(history::Args),
     /// Save files and directories.
     Create(create::Args),
     /// Delete snapshots by their ids.
     Delete(delete::Args),
+    /// Delete what the policies do not keep.
+    Expire(expire::Args),
     /// Show which snapshots there are.
     #[command(visible_alias = "ls")]
     List(list::Args),
+    /// Move the snapshots of a source to the name of another.
+    MoveHistory(history::Args),
+    /// Keep snapshots from expiry, or no longer.
+    Pin(pin::Args),
     /// Restore a snapshot, a directory or a file.
     Restore(restore::Args),
     /// Prove that snapshots can be restored.
@@ -35,12 +49,56 @@ pub(crate) enum Command {
 /// Runs a verb.
 pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
     match command {
+        Command::CopyHistory(args) => history::run(ctx, args, history::Way::Copy),
         Command::Create(args) => create::run(ctx, args),
         Command::Delete(args) => delete::run(ctx, args),
+        Command::Expire(args) => expire::run(ctx, args),
         Command::List(args) => list::run(ctx, args),
+        Command::MoveHistory(args) => history::run(ctx, args, history::Way::Move),
+        Command::Pin(args) => pin::run(ctx, args),
         Command::Restore(args) => restore::run(ctx, args),
         Command::Verify(args) => verify::run(ctx, args),
     }
+}
+
+/// The snapshots with these manifest ids, or with these root object ids; each once, by source and time.
+pub(crate) fn by_id_or_root(manifests: &ManifestStore, ids: &[String]) -> Result<Vec<SnapshotManifest>> {
+    let catalog = Catalog::new(manifests);
+    let (mut selected, mut roots) = (Vec::new(), HashSet::new());
+    for text in ids {
+        match catalog.get(&ManifestId::new(text)) {
+            Ok(snapshot) => selected.push(snapshot),
+            Err(snapshot::Error::NotFound { .. }) => {
+                let root = text.parse().unwrap_or(ObjectId::NONE);
+                if root.is_none() {
+                    return Err(Failure::new(format!("{text:?} is neither a snapshot's id nor its root's")));
+                }
+                roots.insert(root);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !roots.is_empty() {
+        let root_of = |snapshot: &SnapshotManifest| snapshot.root_entry.as_ref().map(|root| root.obj);
+        let mut found = catalog.list(&SourceFilter::default())?;
+        found.retain(|snapshot| root_of(snapshot).is_some_and(|root| roots.contains(&root)));
+        found.iter().filter_map(root_of).for_each(|root| {
+            roots.remove(&root);
+        });
+        selected.append(&mut found);
+    }
+    match roots.iter().next() {
+        Some(root) => Err(Failure::new(format!("there is no snapshot {root}"))),
+        None => Ok(distinct(selected)),
+    }
+}
+
+/// Each snapshot once, by source and time.
+pub(crate) fn distinct(mut snapshots: Vec<SnapshotManifest>) -> Vec<SnapshotManifest> {
+    let mut seen = HashSet::new();
+    snapshots.retain(|snapshot| seen.insert(snapshot.id.clone()));
+    snapshots.sort_by_cached_key(|snapshot| (snapshot.source.to_string(), snapshot.start_time));
+    snapshots
 }
 
 /// The source that a text names, local paths being those of this connection's user and host.

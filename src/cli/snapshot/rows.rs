@@ -9,7 +9,7 @@ use packhorse::base::Timestamp;
 use packhorse::object::ObjectId;
 use packhorse::policy::compact_reasons;
 use packhorse::repo::Repository;
-use packhorse::snapshot::{self, DirEntry, SnapshotManifest};
+use packhorse::snapshot::{self, DirEntry, StorageUsage};
 
 /// What the lines are to have.
 #[derive(Debug, clap::Args)]
@@ -104,13 +104,14 @@ impl<'a> Rows<'a> {
             last: snapshot.start_time,
             count: 1,
             object: entry.obj,
-            bits: self.bits(snapshot, entry, previous_bytes),
+            bits: self.bits(listed, entry, previous_bytes),
             reasons: reasons.clone(),
             pins: snapshot.pins.clone(),
         }
     }
 
-    fn bits(&self, snapshot: &SnapshotManifest, entry: &DirEntry, previous_bytes: i64) -> Vec<String> {
+    fn bits(&self, listed: &Listed, entry: &DirEntry, previous_bytes: i64) -> Vec<String> {
+        let snapshot = &listed.snapshot;
         let mut bits = Vec::new();
         if !snapshot.is_complete() {
             bits.push(format!("incomplete:{}", snapshot.incomplete_reason));
@@ -140,7 +141,19 @@ impl<'a> Rows<'a> {
                 bits.push(format!("errors:{}", summary.num_failed));
             }
         }
+        if let Some(usage) = &listed.usage {
+            bits.extend(self.usage_bits(&usage.new_data));
+        }
         bits
+    }
+
+    fn usage_bits(&self, new: &StorageUsage) -> [String; 4] {
+        [
+            format!("new-data:{}", self.ctx.sizes().format(new.packed_content_bytes)),
+            format!("new-files:{}", new.file_objects),
+            format!("new-dirs:{}", new.dir_objects),
+            format!("compression:{}", saved(new.original_content_bytes, new.packed_content_bytes)),
+        ]
     }
 
     fn print_row(&self, mut row: Row) -> Result<()> {
@@ -163,6 +176,14 @@ impl<'a> Rows<'a> {
         }
         Ok(())
     }
+}
+
+/// The share of `original` bytes that is not stored, as Kopia prints it.
+fn saved(original: u64, stored: u64) -> String {
+    if stored >= original {
+        return "0%".to_owned();
+    }
+    format!("{:.1}%", 100.0 * (1.0 - stored as f64 / original as f64))
 }
 
 impl Row {
