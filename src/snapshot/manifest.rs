@@ -102,9 +102,9 @@ impl SnapshotManifest {
         let before: BTreeSet<String> = self.pins.drain(..).collect();
         let mut after = before.clone();
         after.extend(add.iter().cloned());
-        remove.iter().for_each(|pin| {
+        for pin in remove {
             after.remove(pin);
-        });
+        }
         let is_changed = after != before;
         self.pins = after.into_iter().collect();
         is_changed

@@ -43,13 +43,17 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     }
     if !args.delete {
         let manifests = repository.load_manifests()?;
-        plan(ctx, args, &repository, &manifests)?.iter().for_each(|expiry| say(ctx, args, expiry));
+        for expiry in &plan(ctx, args, &repository, &manifests)? {
+            say(ctx, args, expiry);
+        }
         return Ok(());
     }
     let mut writer = repository.begin(&ctx.write_options())?;
     for expiry in plan(ctx, args, &repository, writer.manifests())? {
         say(ctx, args, &expiry);
-        expiry.expired.iter().for_each(|id| writer.delete_manifest(id));
+        for id in &expiry.expired {
+            writer.delete_manifest(id);
+        }
     }
     Ok(writer.flush()?)
 }
@@ -60,7 +64,7 @@ fn say(ctx: &Context, args: &Args, Expiry { name, expired }: &Expiry) {
         (0, _) => talk.line(format_args!("Nothing to delete of {name}")),
         (n, true) => talk.line(format_args!("Deleting {n} snapshots of {name}")),
         (n, false) => {
-            talk.line(format_args!("Would delete {n} snapshots of {name} (pass --delete to do it)"))
+            talk.line(format_args!("Would delete {n} snapshots of {name} (pass --delete to do it)"));
         }
     }
 }

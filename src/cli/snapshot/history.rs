@@ -35,7 +35,9 @@ pub(crate) fn run(ctx: &Context, args: &Args, way: Way) -> Result<()> {
     if args.dry_run {
         let manifests = repository.load_manifests()?;
         let steps = plan(ctx, args, &repository, &manifests)?;
-        steps.iter().for_each(|step| say(ctx, step, way, true));
+        for step in &steps {
+            say(ctx, step, way, true);
+        }
         return Ok(());
     }
     let mut writer = repository.begin(&ctx.write_options())?;

@@ -78,8 +78,8 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         let separator = if shown == 0 { "" } else { "\n" };
         ctx.stdout().line(format_args!("{separator}{}", group[0].0.source))?;
         // As in Kopia: text gives the reasons among all snapshots, JSON those among the ones listed.
-        let listed = lister.with_usage(last(args, lister.with_reasons(group)?))?;
-        Rows::new(ctx, &repository, &args.rows, args.incomplete).print(&listed)?;
+        let rows = lister.with_usage(last(args, lister.with_reasons(group)?))?;
+        Rows::new(ctx, &repository, &args.rows, args.incomplete).print(&rows)?;
         shown += 1;
     }
     if shown == 0 && had_any {

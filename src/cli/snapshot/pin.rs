@@ -37,6 +37,8 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         }
     }
     writer.flush()?;
-    said.iter().for_each(|line| ctx.talk().line(line));
+    for line in &said {
+        ctx.talk().line(line);
+    }
     Ok(())
 }
