@@ -83,11 +83,13 @@ impl ContentReader {
         Arc::clone(&self.index.read())
     }
 
-    /// Reads the index blobs anew.
+    /// Reads the index blobs anew, those that others have written since among them: the view of the epochs is looked at
+    /// anew, too, although it may be used for longer.
     ///
     /// # Errors
     /// [`Error::Index`] when they cannot be read.
     pub fn refresh(&self) -> Result<()> {
+        self.index_blobs.invalidate();
         let fresh = load_index(&self.index_blobs, &self.warn)?;
         *self.index.write() = Arc::new(fresh);
         Ok(())
