@@ -20,6 +20,9 @@ const LOAD_ATTEMPTS: usize = 5;
 #[derive(Debug, Default)]
 pub struct ManifestStore {
     committed: HashMap<ManifestId, ManifestEntry>,
+    /// Which of them have a type, so that a few policies are found among many snapshots without a look at these. Some
+    /// may be gone since.
+    by_type: HashMap<String, Vec<ManifestId>>,
     pending: HashMap<ManifestId, ManifestEntry>,
 }
 
@@ -39,8 +42,23 @@ impl ManifestStore {
                     attempt += 1;
                 }
                 Err(error) => return Err(error),
-                Ok(batches) => return Ok(Self { committed: merge(batches), pending: HashMap::new() }),
+                Ok(batches) => return Ok(Self::of(merge(batches))),
             }
+        }
+    }
+
+    fn of(committed: HashMap<ManifestId, ManifestEntry>) -> Self {
+        let mut store = Self::default();
+        for entry in committed.values() {
+            store.note_type(entry);
+        }
+        Self { committed, ..store }
+    }
+
+    fn note_type(&mut self, entry: &ManifestEntry) {
+        match self.by_type.get_mut(entry.kind()) {
+            Some(ids) => ids.push(entry.id.clone()),
+            None => drop(self.by_type.insert(entry.kind().to_owned(), vec![entry.id.clone()])),
         }
     }
 
@@ -58,7 +76,10 @@ impl ManifestStore {
 
     /// All manifests that carry `labels`, oldest first.
     pub fn find(&self, labels: &[(&str, &str)]) -> Vec<&ManifestEntry> {
-        let committed = self.committed.values().filter(|entry| !self.pending.contains_key(&entry.id));
+        let kind = labels.iter().find(|(key, _)| *key == TYPE_LABEL).map(|(_, kind)| *kind);
+        let ids = self.by_type.iter().filter(|(name, _)| kind.is_none_or(|kind| kind == *name));
+        let committed = ids.flat_map(|(_, ids)| ids).filter_map(|id| self.committed.get(id));
+        let committed = committed.filter(|entry| !self.pending.contains_key(&entry.id));
         let mut found: Vec<_> = committed
             .chain(self.pending.values())
             .filter(|entry| !entry.deleted && entry.matches(labels))
@@ -139,7 +160,12 @@ impl ManifestStore {
         let id = contents
             .write(&mut data, IdPrefix::MANIFEST, compressor, &mut Scratch::default())
             .map_err(Error::Write)?;
-        self.committed.extend(self.pending.drain());
+        for (id, entry) in std::mem::take(&mut self.pending) {
+            if !entry.deleted {
+                self.note_type(&entry);
+            }
+            self.committed.insert(id, entry);
+        }
         Ok(Some(id))
     }
 }
