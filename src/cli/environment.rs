@@ -28,6 +28,10 @@ pub(crate) struct Environment {
     pub(crate) snapshot_fail_fast: Option<bool>,
     /// `KOPIA_RESTORE_CONSISTENT_ATTRIBUTES`.
     pub(crate) restore_consistent_attributes: Option<bool>,
+    /// `VISUAL`, else `EDITOR`.
+    pub(crate) editor: Option<String>,
+    /// Where short-lived files go: `TMPDIR`, else the system's folder.
+    pub(crate) temp_dir: PathBuf,
     /// `KOPIA_BYTES_STRING_BASE_2`.
     pub(crate) sizes_in_base_2: bool,
     /// `KOPIA_REPO_UPGRADE_OWNER_ID`.
@@ -62,6 +66,10 @@ impl Environment {
             persist_credentials: switch("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"),
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
             restore_consistent_attributes: switch("KOPIA_RESTORE_CONSISTENT_ATTRIBUTES"),
+            editor: variable("VISUAL")
+                .or_else(|| variable("EDITOR"))
+                .map(|editor| editor.to_string_lossy().into_owned()),
+            temp_dir: std::env::temp_dir(),
             sizes_in_base_2: switch("KOPIA_BYTES_STRING_BASE_2").unwrap_or(false),
             upgrade_owner_id: variable("KOPIA_REPO_UPGRADE_OWNER_ID")
                 .map(|value| value.to_string_lossy().into_owned()),

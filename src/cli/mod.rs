@@ -9,6 +9,7 @@
 mod benchmark;
 mod context;
 mod demo;
+mod editor;
 mod environment;
 mod exit;
 mod globals;

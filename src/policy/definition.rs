@@ -3,7 +3,7 @@
 use super::json;
 use super::{
     ActionsDefinition, ActionsPolicy, CompressionDefinition, CompressionPolicy, DirectoryLoggingPolicy,
-    EntryLoggingPolicy, ErrorHandlingDefinition, ErrorHandlingPolicy, FilesDefinition, FilesPolicy,
+    EntryLoggingPolicy, Error, ErrorHandlingDefinition, ErrorHandlingPolicy, FilesDefinition, FilesPolicy,
     LoggingDefinition, LoggingPolicy, MetadataCompressionDefinition, MetadataCompressionPolicy,
     OsSnapshotDefinition, OsSnapshotPolicy, Result, RetentionDefinition, RetentionPolicy,
     SchedulingDefinition, SchedulingPolicy, SplitterDefinition, SplitterPolicy, UploadDefinition,
@@ -56,13 +56,29 @@ impl Serialize for Policy {
 
 impl<'de> Deserialize<'de> for Policy {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = json::fold(serde_json::Value::deserialize(deserializer)?)
-            .ok_or_else(|| serde::de::Error::custom("a list where a policy has none"))?;
-        Self::deserialize(value).map_err(serde::de::Error::custom)
+        let folded = json::fold(serde_json::Value::deserialize(deserializer)?)
+            .ok_or_else(|| serde::de::Error::custom(MISPLACED_LIST))?;
+        Self::deserialize(folded.value).map_err(serde::de::Error::custom)
     }
 }
 
+const MISPLACED_LIST: &str = "a list where a policy has none";
+
 impl Policy {
+    /// Reads what a person wrote: a key that no policy has is an error, for it is likely a slip of the pen.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`], [`Error::Json`].
+    pub fn from_strict_json(value: serde_json::Value) -> Result<Self> {
+        use serde::de::Error as _;
+        let misplaced = || Error::Json { source: serde_json::Error::custom(MISPLACED_LIST) };
+        let folded = json::fold(value).ok_or_else(misplaced)?;
+        match folded.unknown {
+            Some(key) => Err(Error::UnknownKey { key }),
+            None => Self::deserialize(folded.value).map_err(|source| Error::Json { source }),
+        }
+    }
+
     /// The values that hold where no policy says otherwise; also stored as the global policy of a new repository.
     ///
     /// Source: kopia `snapshot/policy/policy_tree.go`.
@@ -179,6 +195,23 @@ mod tests {
         for sample in [EMPTY, BUILT_IN] {
             assert_eq!(text(&serde_json::from_str(sample).unwrap()), sample);
         }
+    }
+
+    #[test]
+    fn what_people_write_is_read_strictly() {
+        let read = |text: &str| Policy::from_strict_json(serde_json::from_str(text).unwrap());
+        assert_eq!(read(BUILT_IN).unwrap(), Policy::built_in());
+        for text in [
+            r#"{"retention":{"keepLates":3}}"#,
+            r#"{"retention":{"ignore":["x"]}}"#,
+            r#"{"actions":{"beforeFolder":{"command":"x"}}}"#,
+            r#"{"scheduling":{"timeOfDay":[{"hour":1,"minute":2}]}}"#,
+            r#"{"keepLatest":3}"#,
+        ] {
+            assert!(matches!(read(text), Err(Error::UnknownKey { .. })), "{text}");
+        }
+        assert!(matches!(read(r#"{"retention":{"keepLatest":"x"}}"#), Err(Error::Json { .. })));
+        assert!(matches!(read("[]"), Err(Error::Json { .. })));
     }
 
     #[test]

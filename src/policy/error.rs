@@ -30,6 +30,19 @@ pub enum Error {
         /// The expression given.
         expression: String,
     },
+    /// A key that no policy has where it stands.
+    #[error("a policy has no {key:?} there")]
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// Something that is no policy.
+    #[error("it is no policy")]
+    Json {
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The number of parallel snapshots, set for a path.
     #[error("the number of parallel snapshots can be set for everything, a host or a user, not for {path:?}")]
     ParallelSnapshotsOnPath {

@@ -1,6 +1,9 @@
 //! `policy`: what is saved, how, and for how long.
 
 mod delete;
+mod edit;
+mod export;
+mod import;
 mod list;
 mod set;
 mod show;
@@ -17,6 +20,12 @@ pub(crate) enum Command {
     /// Remove policies; what they set is inherited again.
     #[command(visible_aliases = ["remove", "rm"])]
     Delete(delete::Args),
+    /// Change policies in an editor.
+    Edit(edit::Args),
+    /// Write policies as JSON.
+    Export(export::Args),
+    /// Set policies from JSON.
+    Import(import::Args),
     /// List the policies that are defined.
     #[command(visible_alias = "ls")]
     List(list::Args),
@@ -31,6 +40,9 @@ pub(crate) enum Command {
 pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Delete(args) => delete::run(ctx, args),
+        Command::Edit(args) => edit::run(ctx, args),
+        Command::Export(args) => export::run(ctx, args),
+        Command::Import(args) => import::run(ctx, args),
         Command::List(args) => list::run(ctx, args),
         Command::Set(args) => set::run(ctx, args),
         Command::Show(args) => show::run(ctx, args),

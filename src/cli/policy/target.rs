@@ -27,6 +27,17 @@ impl TargetFlags {
         Err(Failure::usage("give either --global or one or more targets"))
     }
 
+    /// The targets named; `None` if none is, for commands to which that means all.
+    pub(super) fn resolve_any(
+        &self,
+        ctx: &Context,
+        manifests: &ManifestStore,
+        identity: &ClientIdentity,
+    ) -> Result<Option<Vec<SourceInfo>>> {
+        let is_any = self.global || !self.targets.is_empty();
+        is_any.then(|| self.resolve(ctx, manifests, identity)).transpose()
+    }
+
     /// The targets named.
     pub(super) fn resolve(
         &self,
