@@ -65,6 +65,24 @@ const KEEP_TWO: [&str; 6] = [
 ];
 
 #[test]
+fn a_refresh_shows_what_others_have_written() {
+    use crate::support::world::{World, begin, small_format};
+    use packhorse::policy::{Policy, PolicyStore, SourceInfo};
+    let world = World::new(small_format());
+    let (early, late) = (world.open(), world.open());
+    let target = SourceInfo::new("", "h", "");
+    let mut writer = begin(&late);
+    let mut policy = Policy::default();
+    policy.retention.keep_latest = Some(1);
+    assert!(policy.save(&target, &mut writer).unwrap());
+    writer.flush().unwrap();
+    let known = || PolicyStore::new(&early.load_manifests().unwrap()).defined(&target).unwrap();
+    assert_eq!(known(), None);
+    early.contents().refresh().unwrap();
+    assert_eq!(known(), Some(policy), "within the time for which a view of the epochs may be used");
+}
+
+#[test]
 fn expiry_deletes_what_policies_do_not_keep() {
     let home = home();
     for day in ["01-01", "01-02", "01-03", "01-04"] {

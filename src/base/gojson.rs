@@ -49,6 +49,31 @@ pub fn to_pretty<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json
     Ok(out)
 }
 
+/// Serialises `value` as Go's `Encoder` does after `SetIndent(prefix, indent)`: every line but the first begins with
+/// `prefix`, and the last is ended.
+///
+/// # Errors
+/// Only what `value`'s own `Serialize` refuses.
+pub fn to_indented<T: Serialize + ?Sized>(
+    value: &T,
+    prefix: &str,
+    indent: &str,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let mut json = Vec::with_capacity(512);
+    let formatter = GoPretty(serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes()));
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;
+    let mut out = Vec::with_capacity(json.len() * 2);
+    // Inside strings line feeds are escaped.
+    for byte in json {
+        out.push(byte);
+        if byte == b'\n' {
+            out.extend_from_slice(prefix.as_bytes());
+        }
+    }
+    out.push(b'\n');
+    Ok(out)
+}
+
 /// Whether a field has Go's zero value, which `omitempty` leaves out.
 pub fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
     *value == T::default()

@@ -178,11 +178,25 @@ impl Context {
             return Err(repo::Error::ReadOnly.into());
         }
         let path = self.config_path()?;
-        let info = connection.store(&path).explain(OPENING)?;
-        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
-        let storage: Arc<dyn Storage> = if write { storage } else { Arc::new(ReadOnly::new(storage)) };
+        let storage = self.open_store(&connection, &path, write)?;
         let password = self.password_to_open(&path)?;
         Ok((connection, storage, password))
+    }
+
+    /// Opens, for reading, the repository that another connection file leads to.
+    pub(crate) fn open_other(&self, path: &Path) -> Result<Repository> {
+        let path = self.environment.absolute(path);
+        let connection = ConnectionFile::load(&path)?;
+        let storage = self.open_store(&connection, &path, false)?;
+        let password = self.password_to_open_other(&path)?;
+        let options = self.open_options(Some(&connection.client))?;
+        self.open_storage_with(storage, &password, self.identity(&connection), &options)
+    }
+
+    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
+        let info = connection.store(path).explain(OPENING)?;
+        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
+        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.

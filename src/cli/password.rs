@@ -24,6 +24,14 @@ impl Context {
         ask("Password of the repository: ")
     }
 
+    /// The password for a second connection: kept, given, or asked for. What is given may be that of the first.
+    pub(crate) fn password_to_open_other(&self, config: &Path) -> Result<Secret> {
+        match load(config)? {
+            Some(password) => Ok(password),
+            None => self.password_to_connect(),
+        }
+    }
+
     /// The password to connect with: given or asked for.
     pub(crate) fn password_to_connect(&self) -> Result<Secret> {
         self.given_password()?.map_or_else(|| ask("Password of the repository: "), Ok)

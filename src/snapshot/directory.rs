@@ -12,6 +12,7 @@ use super::{DirEntry, DirSummary, EntryError, EntryType, Error, Result};
 use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
 use crate::object::{ObjectId, ObjectReader};
 use serde::{Deserialize, Serialize, Serializer};
+use std::collections::HashSet;
 
 const STREAM: &str = "kopia:directory";
 /// A broken disk must not make every ancestor's manifest a megabyte long; all failures are counted all the same.
@@ -34,6 +35,13 @@ pub struct DirectoryManifest {
 }
 
 keeps_extra_fields!(DirectoryManifest);
+
+impl Default for DirectoryManifest {
+    /// An empty directory of which nothing is known.
+    fn default() -> Self {
+        Self { stream: STREAM.to_owned(), entries: Vec::new(), summary: None, extra: ExtraFields::default() }
+    }
+}
 
 /// Go writes a slice that was never appended to as `null`.
 fn empty_is_null<S: Serializer>(entries: &[DirEntry], serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -70,6 +78,28 @@ impl DirectoryManifest {
         Self { stream: STREAM.to_owned(), entries, summary: Some(summary), extra: ExtraFields::default() }
     }
 
+    /// Takes the members out, and keeps what is known of failures in the directory itself.
+    pub(super) fn take_members(&mut self) -> (Vec<DirEntry>, OwnFailures) {
+        let own = self.summary.as_ref().map(|summary| OwnFailures::of(summary, &self.entries));
+        (std::mem::take(&mut self.entries), own.unwrap_or_default())
+    }
+
+    /// The same directory with other members. What others have added stays, and so does what is known of failures in
+    /// the directory itself; everything else is counted anew.
+    pub(super) fn with_members(self, entries: Vec<DirEntry>, own: OwnFailures, own_mtime: Timestamp) -> Self {
+        let old = self.summary.unwrap_or_default();
+        let mut built = Self::build(entries, Vec::new(), own_mtime, &old.incomplete);
+        if let Some(summary) = &mut built.summary {
+            summary.num_failed = summary.num_failed.saturating_add(own.failed);
+            summary.num_ignored_errors = summary.num_ignored_errors.saturating_add(own.ignored);
+            summary.errors.extend(own.errors);
+            summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
+            summary.errors.truncate(MAX_LISTED_ERRORS);
+            summary.extra = old.extra;
+        }
+        Self { extra: self.extra, ..built }
+    }
+
     /// The bytes to store.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.entries.len() * 200 + 200);
@@ -89,6 +119,31 @@ impl DirectoryManifest {
             Ok(manifest)
         } else {
             Err(format!("its stream is {:?}", manifest.stream))
+        }
+    }
+}
+
+/// What failed in a directory itself, not below its sub-directories.
+#[derive(Debug, Default)]
+pub(super) struct OwnFailures {
+    failed: u64,
+    ignored: u64,
+    errors: Vec<EntryError>,
+}
+
+impl OwnFailures {
+    fn of(summary: &DirSummary, members: &[DirEntry]) -> Self {
+        let children = || members.iter().filter_map(|member| member.summ.as_deref());
+        let sum = |count: fn(&DirSummary) -> u64| children().map(count).fold(0, u64::saturating_add);
+        let below: HashSet<(&str, &str)> = children()
+            .flat_map(|child| &child.errors)
+            .map(|error| (error.path.as_str(), error.error.as_str()))
+            .collect();
+        let is_own = |error: &&EntryError| !below.contains(&(error.path.as_str(), error.error.as_str()));
+        Self {
+            failed: summary.num_failed.saturating_sub(sum(|child| child.num_failed)),
+            ignored: summary.num_ignored_errors.saturating_sub(sum(|child| child.num_ignored_errors)),
+            errors: summary.errors.iter().filter(is_own).cloned().collect(),
         }
     }
 }

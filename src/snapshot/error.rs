@@ -59,6 +59,24 @@ pub enum Error {
         /// The part of the source.
         part: &'static str,
     },
+    /// Wildcards that make no sense.
+    #[error("{pattern:?} is not a pattern of names")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+    },
+    /// An entry cannot be read, and nothing was to be put in its place.
+    #[error("{path} cannot be kept in the snapshot")]
+    Invalid {
+        /// The path inside the snapshot.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The root of a snapshot was to be left out.
+    #[error("the root of a snapshot cannot be left out")]
+    RootRemoved,
     /// A tag would hide one of the labels that snapshots are found by.
     #[error("tag {key:?} has the name of a label")]
     BadTag {
@@ -103,9 +121,12 @@ impl Error {
             Self::Ambiguous { .. }
             | Self::IncompleteSource { .. }
             | Self::MergesSources { .. }
+            | Self::BadPattern { .. }
+            | Self::RootRemoved
             | Self::BadTag { .. }
             | Self::UnsupportedSource { .. } => ErrorClass::Invalid,
             Self::Source { source, .. } => source.class(),
+            Self::Invalid { source, .. } => source.class(),
             Self::Object(source) => source.class(),
             Self::Content(source) => source.class(),
             Self::Manifest(source) => source.class(),

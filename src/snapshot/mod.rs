@@ -1,13 +1,19 @@
 //! Snapshots: a tree of directory manifests under a small manifest that says whose it is and when.
 
 mod catalog;
+mod check;
 mod dir_entry;
 mod directory;
 mod error;
+mod estimate;
 mod expire;
 mod history;
+mod judges;
 mod manifest;
+mod migrate;
 mod mode;
+mod name_pattern;
+mod rewrite;
 mod tree;
 pub mod upload;
 mod usage;
@@ -15,13 +21,19 @@ mod verify;
 
 pub use crate::policy::SourceInfo;
 pub use catalog::{Catalog, SourceFilter};
+pub use check::ObjectCheck;
 pub use dir_entry::{DirEntry, DirSummary, EntryError, EntryType};
 pub use directory::{DirectoryManifest, read_directory};
 pub use error::{Error, Result};
+pub use estimate::{Estimate, FileSizes, SizeClass, estimate};
 pub use expire::{apply_retention, expired_snapshots};
 pub use history::{HistoryStep, plan_history};
+pub use judges::{InvalidFiles, UnwantedFiles};
 pub use manifest::{SnapshotManifest, SnapshotStats};
+pub use migrate::Migrator;
 pub use mode::Mode;
+pub use name_pattern::NamePattern;
+pub use rewrite::{Handling, Judge, Judgement, RewriteOptions, Rewriter};
 pub use tree::{resolve, resolve_path};
 pub use upload::{UploadOptions, Uploaded, upload};
 pub use usage::{StorageStats, StorageUsage, UsageCounter};

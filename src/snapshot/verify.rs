@@ -1,21 +1,16 @@
 //! Proof that snapshots can be restored.
 //!
-//! Trees are walked in waves of directories, each distinct object once. A directory is proven by reading it; a file by
-//! finding every content in the index and its pack in the store, long enough; and, for a share of the files, by reading
-//! every byte and hashing it again.
+//! Trees are walked in waves of directories, each distinct object once. A directory is proven by reading it, a file by
+//! an [`ObjectCheck`].
 
 use super::dir_entry::count;
-use super::{DirEntry, EntryType, read_directory};
-use crate::base::{Counter, Entropy, Monitor, error_chain};
-use crate::blob::{BlobId, StorageExt};
-use crate::content::PackKind;
-use crate::format::ContentId;
-use crate::object::ObjectId;
+use super::{DirEntry, EntryType, ObjectCheck, read_directory};
+use crate::base::{Counter, Monitor, error_chain};
 use crate::repo::Repository;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Directories looked into at once: their listings are what is in memory.
@@ -84,7 +79,7 @@ pub fn verify(
 ) -> super::Result<VerifyReport> {
     let verifier = Verifier {
         repository,
-        packs: list_packs(repository)?,
+        check: ObjectCheck::new(repository)?,
         options,
         monitor,
         report: Mutex::new(VerifyReport::default()),
@@ -124,22 +119,10 @@ struct Item {
 
 struct Verifier<'a> {
     repository: &'a Repository,
-    packs: HashMap<BlobId, u64>,
+    check: ObjectCheck<'a>,
     options: &'a VerifyOptions,
     monitor: &'a dyn Monitor,
     report: Mutex<VerifyReport>,
-}
-
-fn list_packs(repository: &Repository) -> super::Result<HashMap<BlobId, u64>> {
-    let mut packs = HashMap::new();
-    for kind in [PackKind::Data, PackKind::Metadata] {
-        let listed = repository
-            .storage()
-            .list_all(kind.prefix())
-            .map_err(|source| crate::repo::Error::Storage { action: "list the packs", source })?;
-        packs.extend(listed.into_iter().map(|pack| (pack.id, pack.length)));
-    }
-    Ok(packs)
 }
 
 impl Verifier<'_> {
@@ -190,8 +173,8 @@ impl Verifier<'_> {
             return;
         }
         self.monitor.add(Counter::VerifiedObjects, 1);
-        let read = self.is_chosen();
-        let result = self.object(item.entry.obj, read);
+        let read = self.check.is_drawn(self.options.read_percent);
+        let result = self.check.object(item.entry.obj, read, self.monitor);
         {
             let mut report = self.report.lock();
             report.stats.processed_object_count += 1;
@@ -208,62 +191,6 @@ impl Verifier<'_> {
             }
             Ok(_) => {}
             Err(error) => self.fail(&item.path, &error),
-        }
-    }
-
-    fn is_chosen(&self) -> bool {
-        let percent = self.options.read_percent;
-        if percent >= 100.0 {
-            return true;
-        }
-        let drawn = <dyn Entropy>::bytes::<4>(self.repository.environment().entropy.as_ref());
-        percent > 0.0 && f64::from(u32::from_le_bytes(drawn)) / f64::from(u32::MAX) * 100.0 < percent
-    }
-
-    /// Proves an object; returns the bytes it has if they were read.
-    fn object(&self, id: ObjectId, read: bool) -> super::Result<u64> {
-        let objects = self.repository.objects();
-        for content in objects.content_ids(id)? {
-            self.content(&content)?;
-        }
-        if !read {
-            return Ok(0);
-        }
-        let contents = objects.contents();
-        let Some(segments) = objects.segments(id)? else {
-            let content = id.content().ok_or(crate::object::Error::NoObject)?;
-            let data = contents.verify(&content)?;
-            let length = if id.is_compressed() { objects.read_content(id)?.len() } else { data.len() };
-            self.monitor.add(Counter::VerifiedBytes, length as u64);
-            return Ok(length as u64);
-        };
-        // The parts of a big file are read by all threads.
-        let part = |segment: &crate::object::Segment| -> super::Result<u64> {
-            if segment.object.is_compressed() {
-                objects.read_segment(id, segment)?;
-            } else {
-                let content = segment.object.content().ok_or(crate::object::Error::NoObject)?;
-                let found = contents.verify(&content)?.len() as u64;
-                if found != segment.length {
-                    let (expected, part) = (segment.length, segment.object);
-                    return Err(crate::object::Error::PartLength { id, part, expected, found }.into());
-                }
-            }
-            self.monitor.add(Counter::VerifiedBytes, segment.length);
-            Ok(segment.length)
-        };
-        segments.par_iter().map(part).try_reduce(|| 0, |a, b| Ok(a + b))
-    }
-
-    fn content(&self, id: &ContentId) -> super::Result<()> {
-        let entry = self.repository.contents().info(id)?;
-        let end = u64::from(entry.pack_offset) + u64::from(entry.packed_length);
-        match self.packs.get(&entry.pack) {
-            Some(&length) if end <= length => Ok(()),
-            Some(&length) => {
-                Err(crate::content::Error::ShortPack { id: *id, pack: entry.pack, length, end }.into())
-            }
-            None => Err(crate::content::Error::NoPack { id: *id, pack: entry.pack }.into()),
         }
     }
 }

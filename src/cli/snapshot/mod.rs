@@ -3,9 +3,12 @@
 mod create;
 mod delete;
 mod document;
+mod estimate;
 mod expire;
+mod fix;
 mod history;
 mod list;
+mod migrate;
 mod pin;
 mod rows;
 pub(crate) mod take;
@@ -31,11 +34,18 @@ pub(crate) enum Command {
     Create(create::Args),
     /// Delete snapshots by their ids.
     Delete(delete::Args),
+    /// Say what a snapshot would hold.
+    Estimate(estimate::Args),
     /// Delete what the policies do not keep.
     Expire(expire::Args),
+    /// Rewrite snapshots without what they should not have.
+    #[command(subcommand)]
+    Fix(fix::Command),
     /// Show which snapshots there are.
     #[command(visible_alias = "ls")]
     List(list::Args),
+    /// Copy snapshots and policies from another repository.
+    Migrate(migrate::Args),
     /// Move the snapshots of a source to the name of another.
     MoveHistory(history::Args),
     /// Keep snapshots from expiry, or no longer.
@@ -52,8 +62,11 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::CopyHistory(args) => history::run(ctx, args, history::Way::Copy),
         Command::Create(args) => create::run(ctx, args),
         Command::Delete(args) => delete::run(ctx, args),
+        Command::Estimate(args) => estimate::run(ctx, args),
         Command::Expire(args) => expire::run(ctx, args),
+        Command::Fix(command) => fix::run(ctx, command),
         Command::List(args) => list::run(ctx, args),
+        Command::Migrate(args) => migrate::run(ctx, args),
         Command::MoveHistory(args) => history::run(ctx, args, history::Way::Move),
         Command::Pin(args) => pin::run(ctx, args),
         Command::Restore(args) => restore::run(ctx, args),

@@ -4,6 +4,7 @@
 
 use super::{Pattern, file};
 use crate::source::{Directory, Listed, Result};
+use std::io::Read;
 use std::sync::Arc;
 
 /// What the policy of a directory says of the files to leave out.
@@ -52,10 +53,23 @@ impl IgnoreContext {
         path: &str,
         defined: Option<&IgnorePolicy>,
     ) -> Result<Arc<Self>> {
+        Self::enter_with(parent, path, defined, |name| file::open(directory, listed, name))
+    }
+
+    /// The same for a directory that is no live one: `open` opens an ignore file of it, if there is one.
+    ///
+    /// # Errors
+    /// Those of [`IgnoreContext::enter`].
+    pub fn enter_with<R: Read>(
+        parent: &Arc<Self>,
+        path: &str,
+        defined: Option<&IgnorePolicy>,
+        mut open: impl FnMut(&str) -> Result<Option<R>>,
+    ) -> Result<Arc<Self>> {
         let names = defined.map_or(&*parent.ignore_files, |policy| &policy.ignore_files);
         let mut files = Vec::new();
         for name in names {
-            files.extend(file::open(directory, listed, name)?.map(|file| (name, file)));
+            files.extend(open(name)?.map(|file| (name, file)));
         }
         if files.is_empty() && defined.is_none() {
             return Ok(Arc::clone(parent));

@@ -5,7 +5,7 @@ use crate::source::directory::entry_error;
 use crate::source::{Directory, EntryKind, Listed, Result};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 
 /// Longer lines end the reading, as Go's line scanner does. Bytes, without the line feed.
 const MAX_LINE_BYTES: usize = (64 << 10) - 1;
@@ -55,7 +55,7 @@ fn below(name: &str) -> Option<String> {
 ///
 /// A failing read ends the reading like the end of the file, as in Kopia: the directory is then saved with too much in
 /// it rather than not at all.
-pub(super) fn read(file: File, name: &str, base: &str, patterns: &mut Vec<Pattern>) -> Result<()> {
+pub(super) fn read(file: impl Read, name: &str, base: &str, patterns: &mut Vec<Pattern>) -> Result<()> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     let most = patterns.len() + MAX_RULES;
