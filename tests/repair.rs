@@ -3,6 +3,7 @@
 use crate::cli::{Home, Run, write};
 use crate::support::world::{self, World, begin, small_format};
 use packhorse::compression;
+use packhorse::content::Scratch;
 use packhorse::object::{ObjectId, ObjectOptions};
 use packhorse::snapshot::{
     DirEntry, DirectoryManifest, EntryError, EntryType, Handling, NamePattern, RewriteOptions, Rewriter,
@@ -180,7 +181,7 @@ fn directory(
         compressor: None,
         metadata_compressor: None,
     };
-    let obj = writer.objects().write(&mut manifest.to_bytes(), &options, &mut Default::default()).unwrap();
+    let obj = writer.objects().write(&mut manifest.to_bytes(), &options, &mut Scratch::default()).unwrap();
     let summ = manifest.summary.map(Box::new);
     DirEntry { name: name.to_owned(), kind: EntryType::Directory, obj, summ, ..DirEntry::default() }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 /// Runs the command. A source that cannot be copied does not stop the others.
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
-    if args.all == !args.sources.is_empty() {
+    if args.all != args.sources.is_empty() {
         return Err(Failure::usage("give either --sources or --all"));
     }
     if !args.source_config.is_file() {
