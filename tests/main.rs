@@ -9,6 +9,7 @@
 mod architecture;
 mod behaviour;
 mod campaign;
+mod checkpoints;
 mod cli;
 mod codecs;
 mod commands;

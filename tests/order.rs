@@ -128,7 +128,7 @@ fn a_long_run_becomes_visible_in_sessions_that_each_keep_the_order() {
         WriteOptions { flush_interval: Duration::ZERO, ..WriteOptions::new(2, MemoryBudget::UNLIMITED) };
     let calls = recorded.changes(|repository| {
         let mut writer = repository.begin(&options).unwrap();
-        world::upload_only(&writer, source.path());
+        world::upload_only(&mut writer, source.path());
         writer.flush().unwrap();
     });
     let markers = puts(&calls, "s");

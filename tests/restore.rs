@@ -50,7 +50,7 @@ impl Fixture {
         let mut writer = self.repository.begin(&write_options()).unwrap();
         let policies = PolicyTree::built_in();
         let options = UploadOptions::default();
-        let uploaded = upload(&writer, path, &policies, &[], &Counters::default(), &options).unwrap();
+        let uploaded = upload(&mut writer, path, &policies, &[], &Counters::default(), &options).unwrap();
         writer.flush().unwrap();
         assert_eq!(uploaded.root_entry.summ.as_ref().map_or(0, |summary| summary.num_failed), 0);
         uploaded.root_entry

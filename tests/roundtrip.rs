@@ -174,8 +174,8 @@ fn what_a_killed_run_stored_is_not_stored_again() {
     write(&source.path().join("big"), &noise(5, total as usize));
     let world = World::new(world::small_format());
     let repository = world.open();
-    let writer = begin(&repository);
-    upload_only(&writer, source.path());
+    let mut writer = begin(&repository);
+    upload_only(&mut writer, source.path());
     wait_for_pack(&world);
     // The process dies here: what its store holds is all that is left.
     let after = world.copy();
@@ -196,8 +196,8 @@ fn a_killed_run_leaves_nothing_visible() {
     let source = source();
     let world = World::new(world::small_format());
     let repository = world.open();
-    let writer = begin(&repository);
-    upload_only(&writer, source.path());
+    let mut writer = begin(&repository);
+    upload_only(&mut writer, source.path());
     let after = world.copy();
     std::mem::forget(writer);
     assert!(after.open().contents().index().is_empty());

@@ -72,7 +72,7 @@ fn compare(fixture: &Fixture) -> (usize, Vec<String>) {
     let (mut roots, mut differences) = (Vec::new(), Vec::new());
     for snapshot in snapshots(fixture).iter().filter(|snapshot| is_remakeable(&original, fixture, snapshot)) {
         let kopias = snapshot.root_entry.clone().unwrap();
-        match remake(fixture, &original, &writer, snapshot) {
+        match remake(fixture, &original, &mut writer, snapshot) {
             Ok(ours) => roots.push((ours, kopias)),
             Err(error) => differences.push(format!("{}: {}: {error}", fixture.name, kopias.obj)),
         }
@@ -89,7 +89,7 @@ fn compare(fixture: &Fixture) -> (usize, Vec<String>) {
 fn remake(
     fixture: &Fixture,
     original: &Repository,
-    writer: &RepositoryWriter<'_>,
+    writer: &mut RepositoryWriter<'_>,
     snapshot: &SnapshotManifest,
 ) -> Result<DirEntry, String> {
     let source = tempfile::tempdir().unwrap();

@@ -37,4 +37,5 @@ pub use rewrite::{Handling, Judge, Judgement, RewriteOptions, Rewriter};
 pub use tree::{resolve, resolve_path};
 pub use upload::{UploadOptions, Uploaded, upload};
 pub use usage::{StorageStats, StorageUsage, UsageCounter};
+pub use upload::{Checkpoints, Upload, UploadOptions, Uploaded, upload};
 pub use verify::{VerifyError, VerifyOptions, VerifyReport, verify};

@@ -120,7 +120,7 @@ pub(crate) struct Run {
 }
 
 /// Uploads `path`, comparing with earlier snapshots, without saving anything.
-pub(crate) fn upload_only(writer: &RepositoryWriter<'_>, path: &Path) -> Run {
+pub(crate) fn upload_only(writer: &mut RepositoryWriter<'_>, path: &Path) -> Run {
     let adopted = writer.objects().contents().adopt_abandoned_packs().unwrap();
     let previous = Catalog::new(writer.manifests()).previous(&source(), None).unwrap();
     let (policies, counters) = (PolicyTree::built_in(), Counters::default());
@@ -155,7 +155,7 @@ pub(crate) fn manifest(
 /// A whole backup: upload, manifest, flush.
 pub(crate) fn snapshot(repository: &Repository, path: &Path) -> Run {
     let mut writer = begin(repository);
-    let mut run = upload_only(&writer, path);
+    let mut run = upload_only(&mut writer, path);
     let now: Timestamp = repository.environment().clock.now();
     let mut manifest = manifest(source(), &run.uploaded, now, now);
     manifest.save(&mut writer).unwrap();

@@ -17,7 +17,7 @@ use packhorse::content::ClientIdentity;
 use packhorse::policy::{CompressionPolicy, FilesPolicy, Policy, SourceInfo};
 use packhorse::repo::{self, CreateOptions, Repository};
 use packhorse::restore::{RestoreOptions, restore};
-use packhorse::snapshot::{self, SnapshotManifest, UploadOptions, VerifyOptions};
+use packhorse::snapshot::{self, Checkpoints, SnapshotManifest, UploadOptions, VerifyOptions};
 use report::{Row, print_rows};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -122,6 +122,7 @@ impl<'a> Demo<'a> {
             source: self.source_info(),
             labels: Labels { description: step.to_owned(), ..Labels::default() },
             upload: UploadOptions::default(),
+            checkpoint_interval: Checkpoints::INTERVAL_MAX,
         };
         let watch = Stopwatch::start();
         let mut writer = self.repository.begin(&self.ctx.write_options())?;

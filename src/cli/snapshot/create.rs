@@ -14,11 +14,11 @@ use crate::cli::moment;
 use crate::cli::output::JsonFlags;
 use crate::cli::progress::{Progress, Work, rate};
 use crate::cli::units::{self, format_nanos};
-use packhorse::base::{Counter, Stopwatch};
+use packhorse::base::{Counter, MIB, Stopwatch};
 use packhorse::content::WriteStats;
 use packhorse::policy::{self, PolicyStore, SourceInfo};
 use packhorse::repo::{Repository, RepositoryWriter};
-use packhorse::snapshot::{Catalog, UploadOptions};
+use packhorse::snapshot::{Catalog, Checkpoints, UploadOptions};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,8 +66,12 @@ pub(crate) struct Args {
     override_source: Option<String>,
     #[command(flatten)]
     json: JsonFlags,
-    #[command(flatten)]
-    unsupported: Unsupported,
+    /// Stop when this much was read, in units of 2^20 bytes; what is there by then becomes an incomplete snapshot
+    #[arg(long, value_name = "MB", default_value = "0", value_parser = units::parse_integer, allow_negative_numbers = true)]
+    upload_limit_mb: i64,
+    /// Time between two checkpoints, at most 45 minutes
+    #[arg(long, hide = true, value_parser = units::parse_duration)]
+    checkpoint_interval: Option<Duration>,
     /// Make each source's snapshot durable before the next is begun
     #[arg(long, hide = true)]
     flush_per_source: bool,
@@ -85,41 +89,6 @@ pub(crate) struct Args {
     log_entry_detail: Option<i64>,
 }
 
-/// Flags of Kopia's that would change what is saved, and that nothing here obeys yet: they are refused.
-#[derive(Debug, clap::Args)]
-struct Unsupported {
-    /// Not supported yet
-    #[arg(long, hide = true, value_parser = units::parse_integer, allow_negative_numbers = true)]
-    upload_limit_mb: Option<i64>,
-    /// Not supported yet
-    #[arg(long, hide = true, value_parser = units::parse_duration)]
-    checkpoint_interval: Option<Duration>,
-    /// Not supported yet
-    #[arg(long, hide = true)]
-    stdin_file: Option<String>,
-    /// Not supported yet
-    #[arg(long, hide = true)]
-    force_enable_actions: bool,
-    /// Actions are never run, so this is always so
-    #[arg(long, hide = true)]
-    force_disable_actions: bool,
-}
-
-impl Unsupported {
-    fn check(&self) -> Result<()> {
-        let given = [
-            ("--upload-limit-mb", self.upload_limit_mb.is_some_and(|limit| limit > 0)),
-            ("--checkpoint-interval", self.checkpoint_interval.is_some_and(|interval| !interval.is_zero())),
-            ("--stdin-file", self.stdin_file.is_some()),
-            ("--force-enable-actions", self.force_enable_actions),
-        ];
-        match given.iter().find(|(_, is_given)| *is_given) {
-            Some((flag, _)) => Err(Failure::usage(format!("{flag} is not supported yet"))),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Runs the command.
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let labels = check(args)?;
@@ -127,6 +96,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         parallel: usize::try_from(args.parallel).unwrap_or(0),
         force_hash_percent: args.force_hash,
         fail_fast: args.fail_fast.or(ctx.environment().snapshot_fail_fast).unwrap_or(false),
+        limit_bytes: u64::try_from(args.upload_limit_mb).unwrap_or(0).saturating_mul(MIB),
         cancel: ctx.cancel()?,
     };
     let repository = ctx.open_repository(true)?;
@@ -135,13 +105,15 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     if adopted > 0 {
         ctx.talk().line(format_args!("took over {adopted} contents of an interrupted run"));
     }
-    let mut run = Run { ctx, args, failures: Vec::new(), made: Vec::new(), fatal_errors: 0 };
+    let mut run =
+        Run { ctx, args, failures: Vec::new(), made: Vec::new(), fatal_errors: 0, was_stopped: false };
     for (path, source) in sources(ctx, args, &repository, &writer)? {
-        if upload.cancel.load(Ordering::Relaxed) {
+        if upload.cancel.load(Ordering::Relaxed) || run.was_stopped {
             ctx.talk().line(format_args!("stopped before {source}"));
             break;
         }
-        let plan = Plan { path, source, labels: labels.clone(), upload: upload.clone() };
+        let checkpoint_interval = checkpoint_interval(args)?;
+        let plan = Plan { path, source, labels: labels.clone(), upload: upload.clone(), checkpoint_interval };
         run.source(&mut writer, plan)?;
         if args.flush_per_source {
             run.flush(&mut writer)?;
@@ -151,8 +123,19 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     run.outcome()
 }
 
+/// Zero asks for the default, as with Kopia.
+fn checkpoint_interval(args: &Args) -> Result<Duration> {
+    match args.checkpoint_interval {
+        Some(interval) if interval > Checkpoints::INTERVAL_MAX => {
+            Err(Failure::usage("--checkpoint-interval is longer than 45 minutes"))
+        }
+        Some(interval) if !interval.is_zero() => Ok(interval),
+        _ => Ok(Checkpoints::INTERVAL_MAX),
+    }
+}
+
 fn check(args: &Args) -> Result<Labels> {
-    args.unsupported.check()?;
+    checkpoint_interval(args)?;
     if args.all && !args.sources.is_empty() {
         return Err(Failure::usage("--all and sources exclude each other"));
     }
@@ -233,6 +216,8 @@ struct Run<'a> {
     failures: Vec<Failure>,
     made: Vec<Made>,
     fatal_errors: u64,
+    /// A snapshot is incomplete, by a signal, a limit or a failure that is to stop everything.
+    was_stopped: bool,
 }
 
 impl Run<'_> {
@@ -250,6 +235,7 @@ impl Run<'_> {
             Progress::start(self.ctx, Work::Upload, Some(Arc::clone(writer.objects().contents())))?;
         match take(writer, &plan, &progress) {
             Ok(taken) => {
+                self.was_stopped |= !taken.snapshot.is_complete();
                 if self.args.override_source.is_some() && taken.is_saved {
                     set_manual(writer, &plan.source)?;
                 }

@@ -1,18 +1,22 @@
 //! One snapshot of one source, from the look at earlier ones to the retention of all.
 //!
-//! Nothing is visible before the session is flushed, which the caller does.
+//! The snapshot is visible when the session is flushed, which the caller does; checkpoints are so at once.
 
 use crate::cli::Result;
 use crate::cli::exit::Failure;
 use jiff::tz::TimeZone;
-use packhorse::base::{Monitor, Timestamp};
-use packhorse::policy::PolicyStore;
+use packhorse::base::{ExtraFields, Monitor, Timestamp};
+use packhorse::manifest::ManifestId;
+use packhorse::policy::{PolicyStore, PolicyTree, RetentionPolicy};
 use packhorse::repo::{MaintenanceParameters, RepositoryWriter};
+use packhorse::snapshot::upload::CHECKPOINT;
 use packhorse::snapshot::{
-    self, Catalog, SnapshotManifest, SourceInfo, UploadOptions, Uploaded, apply_retention, upload,
+    self, Catalog, Checkpoints, DirEntry, SnapshotManifest, SnapshotStats, SourceInfo, Upload, UploadOptions,
+    Uploaded, apply_retention,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is to be saved, and under which name.
 pub(crate) struct Plan {
@@ -24,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) labels: Labels,
     /// How it is read.
     pub(crate) upload: UploadOptions,
+    /// Time between two checkpoints.
+    pub(crate) checkpoint_interval: Duration,
 }
 
 /// What a user may say of a snapshot.
@@ -84,10 +90,13 @@ pub(crate) fn take(
     let began = clock.now();
     let policies = PolicyStore::new(writer.manifests()).tree(&plan.source)?;
     let previous = Catalog::new(writer.manifests()).previous(&plan.source, None)?;
-    let uploaded =
-        upload(writer, &plan.path, &policies, &previous, monitor, &plan.upload).map_err(of_upload)?;
-    let mut snapshot = manifest(plan, uploaded, (began, clock.now()));
     let retention = &policies.policy().retention;
+    let mut checkpoint = LastCheckpoint { plan, began, retention, id: None };
+    let uploaded = upload_with(writer, plan, &policies, &previous, monitor, &mut checkpoint)?;
+    if let Some(id) = checkpoint.id {
+        writer.delete_manifest(&id);
+    }
+    let mut snapshot = manifest(plan, uploaded, (began, clock.now()));
     let same_root = |other: &SnapshotManifest| root(other).is_some() && root(other) == root(&snapshot);
     if retention.ignore_identical_snapshots == Some(true) && previous.first().is_some_and(same_root) {
         return Ok(Taken { snapshot, is_saved: false, expired: 0 });
@@ -97,6 +106,59 @@ pub(crate) fn take(
     let repository = writer.repository();
     MaintenanceParameters::ensure(repository, writer);
     Ok(Taken { snapshot, is_saved: true, expired })
+}
+
+fn upload_with(
+    writer: &mut RepositoryWriter<'_>,
+    plan: &Plan,
+    policies: &PolicyTree,
+    previous: &[SnapshotManifest],
+    monitor: &dyn Monitor,
+    checkpoint: &mut LastCheckpoint<'_>,
+) -> Result<Uploaded, TakeError> {
+    let save = |writer: &mut RepositoryWriter<'_>, root| checkpoint.save(writer, root);
+    let checkpoints = Checkpoints {
+        interval: plan.checkpoint_interval,
+        uploaded_bytes: Checkpoints::UPLOADED_BYTES,
+        save: Box::new(save),
+    };
+    let upload =
+        Upload { policies, previous, options: &plan.upload, checkpoints: Some(checkpoints), monitor };
+    upload.run(writer, &plan.path).map_err(of_upload)
+}
+
+/// The incomplete snapshot that tells how far this run has come. A later one takes its place, at last the snapshot itself.
+struct LastCheckpoint<'a> {
+    plan: &'a Plan,
+    began: Timestamp,
+    retention: &'a RetentionPolicy,
+    id: Option<ManifestId>,
+}
+
+impl LastCheckpoint<'_> {
+    /// Saves one and makes it visible. Retention sees to it that runs which never get to their end do not pile up theirs.
+    fn save(&mut self, writer: &mut RepositoryWriter<'_>, root_entry: DirEntry) -> snapshot::Result<()> {
+        let mut snapshot = SnapshotManifest {
+            id: ManifestId::default(),
+            source: self.plan.source.clone(),
+            description: String::new(),
+            start_time: self.began,
+            end_time: writer.repository().environment().clock.now(),
+            stats: SnapshotStats::default(),
+            incomplete_reason: CHECKPOINT.to_owned(),
+            root_entry: Some(root_entry),
+            tags: BTreeMap::new(),
+            storage_stats: None,
+            pins: Vec::new(),
+            extra: ExtraFields::default(),
+        };
+        let id = snapshot.save(writer)?;
+        if let Some(earlier) = self.id.replace(id) {
+            writer.delete_manifest(&earlier);
+        }
+        apply_retention(writer, &self.plan.source, self.retention, &TimeZone::system())?;
+        Ok(writer.flush()?)
+    }
 }
 
 fn of_upload(error: snapshot::Error) -> TakeError {
@@ -116,7 +178,7 @@ fn manifest(plan: &Plan, uploaded: Uploaded, measured: (Timestamp, Timestamp)) -
     let Labels { description, tags, pins, start_time, end_time } = plan.labels.clone();
     let (start_time, end_time) = shifted(measured, start_time, end_time);
     SnapshotManifest {
-        id: packhorse::manifest::ManifestId::default(),
+        id: ManifestId::default(),
         source: plan.source.clone(),
         description,
         start_time,
@@ -127,7 +189,7 @@ fn manifest(plan: &Plan, uploaded: Uploaded, measured: (Timestamp, Timestamp)) -
         tags,
         storage_stats: None,
         pins,
-        extra: packhorse::base::ExtraFields::default(),
+        extra: ExtraFields::default(),
     }
 }
 

@@ -5,8 +5,9 @@ use super::counts;
 use super::node::{Node, stored_entry};
 use super::walk::{self, Worker};
 use crate::base::{Counter, gojson};
+use crate::content::Scratch;
 use crate::object::{NewChunk, ObjectId, PartList};
-use crate::snapshot::EntryType;
+use crate::snapshot::{DirEntry, EntryType};
 use crate::source::{self, Entry};
 use parking_lot::Mutex;
 use std::fs::File;
@@ -46,11 +47,37 @@ struct Progress {
 }
 
 /// A big file whose chunks are on their way.
-struct FileInProgress {
+pub(super) struct FileInProgress {
     big: BigFile,
     progress: Mutex<Progress>,
     /// Chunks that are not stored, plus one while the file is being read.
     pending: AtomicUsize,
+}
+
+impl FileInProgress {
+    /// What is stored of the file from its beginning without a gap, as an entry of its own. Its name is one that no file
+    /// has: whoever compares with it must not take a part for the whole.
+    ///
+    /// Source: kopia `snapshot/upload/checkpoint_registry.go` (`runCheckpoints`).
+    pub(super) fn stored_so_far(
+        &self,
+        context: &Context<'_>,
+        scratch: &mut Scratch,
+    ) -> crate::object::Result<Option<DirEntry>> {
+        let mut list = PartList::default();
+        for (length, id) in self.progress.lock().chunks.iter().take_while(|(_, id)| !id.is_none()) {
+            list.push(*length, *id);
+        }
+        let size = list.length();
+        if size == 0 {
+            return Ok(None);
+        }
+        let obj = context.objects().finish(list, &self.big.plan.options, scratch)?;
+        let unique = hex::encode(context.repository().environment().entropy.bytes::<16>());
+        let name = format!(".checkpointed.{}.{unique}", gojson::lossy(&self.big.entry.name));
+        let entry = stored_entry(&self.big.entry, name, EntryType::File);
+        Ok(Some(DirEntry { raw_name: None, size, obj, ..entry }))
+    }
 }
 
 /// Reads a file, cuts it, and hands the chunks to the queue.
@@ -60,6 +87,7 @@ pub(super) fn process(context: &Context<'_>, big: BigFile, worker: &mut Worker) 
         progress: Mutex::new(Progress::default()),
         pending: AtomicUsize::new(1),
     });
+    file.big.node.arrivals.add_file(&file);
     let result = match file.big.node.directory.open_file(&file.big.entry.name) {
         Ok(open) => Cutter::new(context, &file).run(&open, worker),
         Err(error) => Err(error),
@@ -195,7 +223,10 @@ impl<'a, 'b> Cutter<'a, 'b> {
                         at_end = true;
                         break data.len();
                     }
-                    Ok(read) => left -= read as u64,
+                    Ok(read) => {
+                        left -= read as u64;
+                        self.context.count_read(read);
+                    }
                     Err(error) => {
                         self.context.queue.return_buffer(data, capacity);
                         return Err(walk::read_error(&self.file.big.entry.name, error));

@@ -1,23 +1,26 @@
 //! What all workers of an upload share.
 
+use super::Upload;
 use super::UploadOptions;
 use super::counts::{self, Counts};
-use super::node::Node;
+use super::node::{Node, OpenDirectories};
 use super::queue::TaskQueue;
 use crate::base::{Counter, Monitor};
 use crate::compression::{self, Compressor};
 use crate::format::IdPrefix;
 use crate::object::{ObjectOptions, ObjectWriter};
 use crate::policy::{Policy, PolicyTree, compressor_for};
-use crate::repo::{Repository, RepositoryWriter};
+use crate::repo::{Repository, RepositoryWriter, WriteOptions};
 use crate::snapshot::{EntryError, Error};
 use crate::splitter::{self, Splitter};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Why a snapshot is not complete when somebody asked the upload to stop.
-pub(super) const CANCELED: &str = "canceled";
+const CANCELED: &str = "canceled";
+/// Why a snapshot is not complete when as much was read as the upload may read.
+const LIMIT_REACHED: &str = "limit reached";
 
 /// How a file is to be cut and compressed.
 #[derive(Debug, Clone)]
@@ -29,43 +32,48 @@ pub(super) struct FilePlan {
 }
 
 pub(super) struct Context<'a> {
-    pub(super) writer: &'a RepositoryWriter<'a>,
+    repository: &'a Repository,
+    objects: ObjectWriter,
+    write_options: WriteOptions,
     pub(super) policies: &'a PolicyTree,
     pub(super) monitor: &'a dyn Monitor,
     pub(super) options: &'a UploadOptions,
     pub(super) counts: Counts,
     pub(super) queue: TaskQueue,
+    pub(super) directories: OpenDirectories,
     fatal: Mutex<Option<Error>>,
     stopped: AtomicBool,
     fail_fast_hit: AtomicBool,
+    read_bytes: AtomicU64,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(
-        writer: &'a RepositoryWriter<'a>,
-        policies: &'a PolicyTree,
-        monitor: &'a dyn Monitor,
-        options: &'a UploadOptions,
-    ) -> Self {
+    /// Takes from `writer` what all may share, so that whoever saves checkpoints has the writer for itself.
+    pub(super) fn new(writer: &RepositoryWriter<'a>, upload: &Upload<'a>) -> Self {
+        let write_options = *writer.options();
         Self {
-            writer,
-            policies,
-            monitor,
-            options,
+            repository: writer.repository(),
+            objects: writer.objects().clone(),
+            write_options,
+            policies: upload.policies,
+            monitor: upload.monitor,
+            options: upload.options,
             counts: Counts::default(),
-            queue: TaskQueue::new(writer.options().memory.chunk_bytes() as usize),
+            queue: TaskQueue::new(write_options.memory.chunk_bytes() as usize),
+            directories: OpenDirectories::default(),
             fatal: Mutex::new(None),
             stopped: AtomicBool::new(false),
             fail_fast_hit: AtomicBool::new(false),
+            read_bytes: AtomicU64::new(0),
         }
     }
 
     pub(super) fn repository(&self) -> &'a Repository {
-        self.writer.repository()
+        self.repository
     }
 
-    pub(super) fn objects(&self) -> &'a ObjectWriter {
-        self.writer.objects()
+    pub(super) fn objects(&self) -> &ObjectWriter {
+        &self.objects
     }
 
     /// Workers to start.
@@ -74,7 +82,7 @@ impl<'a> Context<'a> {
             self.policies.policy().upload.max_parallel_file_reads.and_then(|n| usize::try_from(n).ok());
         match (self.options.parallel, policy) {
             (0, Some(n)) if n > 0 => n,
-            (0, _) => self.writer.options().threads.max(1),
+            (0, _) => self.write_options.threads.max(1),
             (n, _) => n,
         }
     }
@@ -102,11 +110,24 @@ impl<'a> Context<'a> {
 
     /// Whether no new entries are to be taken up.
     pub(super) fn is_canceled(&self) -> bool {
-        self.options.cancel.load(Ordering::Relaxed) || self.fail_fast_hit.load(Ordering::Relaxed)
+        !self.incomplete_reason().is_empty()
     }
 
+    /// Why the snapshot cannot become complete; empty as long as it can.
     pub(super) fn incomplete_reason(&self) -> &'static str {
-        if self.is_canceled() { CANCELED } else { "" }
+        let limit = self.options.limit_bytes;
+        if self.options.cancel.load(Ordering::Relaxed) || self.fail_fast_hit.load(Ordering::Relaxed) {
+            CANCELED
+        } else if limit > 0 && self.read_bytes.load(Ordering::Relaxed) > limit {
+            LIMIT_REACHED
+        } else {
+            ""
+        }
+    }
+
+    /// Counts bytes of files and links that were read.
+    pub(super) fn count_read(&self, bytes: usize) {
+        self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Records that the entry at `path` is not in the snapshot.

@@ -1,15 +1,19 @@
 //! A directory on its way into the snapshot.
 
+use super::big_file::FileInProgress;
 use super::previous::Previous;
 use crate::policy::PolicyTree;
 use crate::snapshot::{DirEntry, EntryError, EntryType, Mode};
 use crate::source::{Directory, Entry, IgnoreContext};
 use parking_lot::Mutex;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 /// An open directory whose members arrive in any order from any worker.
 pub(super) struct Node {
+    /// Greater than that of every directory above.
+    pub(super) number: u64,
     pub(super) parent: Option<Arc<Node>>,
     pub(super) directory: Directory,
     /// The directory itself as its parent's listing saw it.
@@ -30,14 +34,49 @@ impl Node {
     }
 }
 
-#[derive(Debug, Default)]
+/// The directories that are open, for whoever wants to know how far all of them are.
+#[derive(Default)]
+pub(super) struct OpenDirectories {
+    next_number: AtomicU64,
+    nodes: Mutex<BTreeMap<u64, Arc<Node>>>,
+}
+
+impl OpenDirectories {
+    /// A number for a new directory.
+    pub(super) fn number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn open(&self, node: &Arc<Node>) {
+        self.nodes.lock().insert(node.number, Arc::clone(node));
+    }
+
+    /// Called when the directory's own entry has arrived at its parent.
+    pub(super) fn close(&self, node: &Node) {
+        // Not dropped under the lock: this may be the last reference.
+        let closed = self.nodes.lock().remove(&node.number);
+        drop(closed);
+    }
+
+    /// Those open at this moment, every directory before those inside it.
+    pub(super) fn list(&self) -> Vec<Arc<Node>> {
+        self.nodes.lock().values().cloned().collect()
+    }
+}
+
+/// Entries of a directory, and failures with whether the policy forgives them.
+pub(super) type Arrived = (Vec<DirEntry>, Vec<(EntryError, bool)>);
+
+#[derive(Default)]
 struct Members {
     entries: Vec<DirEntry>,
     failures: Vec<(EntryError, bool)>,
+    /// Big files being read.
+    files: Vec<Weak<FileInProgress>>,
+    taken: bool,
 }
 
 /// What has arrived of a directory, and how much has not.
-#[derive(Debug)]
 pub(super) struct Arrivals {
     members: Mutex<Members>,
     /// Members that have not arrived, plus one while the directory is being listed.
@@ -69,9 +108,35 @@ impl Arrivals {
     }
 
     /// Everything that arrived, once.
-    pub(super) fn take_members(&self) -> (Vec<DirEntry>, Vec<(EntryError, bool)>) {
-        let members = std::mem::take(&mut *self.members.lock());
-        (members.entries, members.failures)
+    pub(super) fn take_members(&self) -> Arrived {
+        let mut members = self.members.lock();
+        members.taken = true;
+        (std::mem::take(&mut members.entries), std::mem::take(&mut members.failures))
+    }
+
+    /// A copy of what has arrived so far, unless it was taken.
+    pub(super) fn copy(&self) -> Option<Arrived> {
+        let members = self.members.lock();
+        (!members.taken).then(|| (members.entries.clone(), members.failures.clone()))
+    }
+
+    /// Whether a directory of this name has yet to arrive.
+    pub(super) fn lacks_directory(&self, name: &[u8]) -> bool {
+        let members = self.members.lock();
+        let is_it = |entry: &DirEntry| entry.kind == EntryType::Directory && entry.name_bytes() == name;
+        !members.taken && !members.entries.iter().any(is_it)
+    }
+
+    /// Remembers a big file while it is being read.
+    pub(super) fn add_file(&self, file: &Arc<FileInProgress>) {
+        let mut members = self.members.lock();
+        members.files.retain(|known| known.strong_count() > 0);
+        members.files.push(Arc::downgrade(file));
+    }
+
+    /// Big files being read.
+    pub(super) fn files(&self) -> Vec<Arc<FileInProgress>> {
+        self.members.lock().files.iter().filter_map(Weak::upgrade).collect()
     }
 }
 

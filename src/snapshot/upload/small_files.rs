@@ -83,6 +83,7 @@ pub(super) fn process(context: &Context<'_>, batch: FileBatch, worker: &mut Work
         }
         match read_one(&node, &entry, &plan, &mut worker.arena) {
             Ok(Outcome::Read(range)) => {
+                context.count_read(range.len());
                 read.push(ReadFile { entry, options: plan.options, range, object: ObjectId::NONE });
                 arrived += 1;
             }

@@ -2,9 +2,10 @@
 
 use super::Uploaded;
 use super::big_file::{self, BigFile};
+use super::checkpoint::Checkpointer;
 use super::context::{Context, metadata_compressor};
 use super::counts;
-use super::node::{Arrivals, Node, stored_entry};
+use super::node::{Arrivals, Arrived, Node, stored_entry};
 use super::previous::{Previous, is_forced};
 use super::queue::{Task, TaskQueue};
 use super::small_files::{self, FileBatch, is_small};
@@ -46,6 +47,7 @@ pub(super) fn upload_directory(
     directory: Directory,
     entry: Entry,
     previous: &[SnapshotManifest],
+    checkpointer: Option<Checkpointer<'_, '_>>,
 ) -> Result<Uploaded, Failure> {
     let roots = previous.iter().filter_map(|snapshot| snapshot.root_entry.as_ref().map(|root| root.obj));
     let previous = Previous::load(context, roots);
@@ -54,10 +56,11 @@ pub(super) fn upload_directory(
     let ignore = IgnoreContext::root();
     let mut worker = Worker::default();
     // The root is listed here, so that its failure is the upload's.
-    let listing = Listing::read(place, directory, entry, &ignore, previous).map_err(Failure::Source)?;
+    let listing =
+        Listing::read(context, place, directory, entry, &ignore, previous).map_err(Failure::Source)?;
     let root = Arc::clone(&listing.node);
     listing.dispatch(context, &mut worker);
-    run_workers(context, worker);
+    run_workers(context, worker, checkpointer);
     match context.take_fatal() {
         Some(error) => Err(Failure::Repository(error)),
         None => Ok(uploaded(context, root_entry(&root))),
@@ -69,10 +72,12 @@ pub(super) fn upload_single(
     context: &Context<'_>,
     parent: Directory,
     entry: Entry,
+    checkpointer: Option<Checkpointer<'_, '_>>,
 ) -> Result<Uploaded, Failure> {
     let name = gojson::lossy(&entry.name).into_owned();
     let plan = context.plan(context.policies.policy(), &name, entry.size);
     let node = Arc::new(Node {
+        number: context.directories.number(),
         parent: None,
         directory: parent,
         own: entry.clone(),
@@ -89,9 +94,10 @@ pub(super) fn upload_single(
     counts::add(&context.counts.non_cached_files, 1);
     // One more is expected, so that the made-up directory never completes.
     node.arrivals.expect(1);
+    context.directories.open(&node);
     context.queue.push_big_file(BigFile::new(&node, entry, plan));
     context.queue.finish();
-    run_workers(context, Worker::default());
+    run_workers(context, Worker::default(), checkpointer);
     if let Some(error) = context.take_fatal() {
         return Err(Failure::Repository(error));
     }
@@ -117,16 +123,24 @@ fn root_entry(root: &Node) -> DirEntry {
     root.arrivals.take_members().0.pop().expect("workers stop when the root is done, or with an error")
 }
 
-/// Runs the queue dry on all workers, this thread being one of them.
-fn run_workers(context: &Context<'_>, mut own: Worker) {
+/// Runs the queue dry on all workers, this thread being one of them, with checkpoints meanwhile.
+fn run_workers(context: &Context<'_>, mut own: Worker, checkpointer: Option<Checkpointer<'_, '_>>) {
     std::thread::scope(|scope| {
+        let spawn = |name: String| std::thread::Builder::new().name(name);
+        // Dropped when the work is done, which the checkpointer notices.
+        let (working, done) = crossbeam_channel::bounded(0);
+        if let Some(checkpointer) = checkpointer {
+            spawn("checkpoints".to_owned())
+                .spawn_scoped(scope, move || checkpointer.run(context, &done))
+                .expect("the system can start a thread");
+        }
         for number in 1..context.workers() {
-            std::thread::Builder::new()
-                .name(format!("upload-{number}"))
+            spawn(format!("upload-{number}"))
                 .spawn_scoped(scope, || work(context, &mut Worker::default()))
                 .expect("the system can start a thread");
         }
         work(context, &mut own);
+        drop(working);
     });
 }
 
@@ -165,7 +179,7 @@ fn list_directory(context: &Context<'_>, pending: PendingDirectory, worker: &mut
         let previous = Previous::load(context, parent.previous.child_directories(&name));
         let place =
             Place { parent: Some(Arc::clone(&parent)), name, path: path.clone(), policies: policies.clone() };
-        Listing::read(place, directory, entry, &parent.ignore, previous)
+        Listing::read(context, place, directory, entry, &parent.ignore, previous)
     });
     match opened {
         Ok(listing) => listing.dispatch(context, worker),
@@ -194,6 +208,7 @@ struct Listing {
 
 impl Listing {
     fn read(
+        context: &Context<'_>,
         place: Place,
         directory: Directory,
         own: Entry,
@@ -208,14 +223,26 @@ impl Listing {
         let is_cache = policies.policy().files.ignore_cache_dirs.unwrap_or(true)
             && is_cache_directory(&directory, &listed);
         let arrivals = Arrivals::new();
-        let node =
-            Arc::new(Node { parent, directory, own, name, path, policies, ignore, previous, arrivals });
+        let number = context.directories.number();
+        let node = Arc::new(Node {
+            number,
+            parent,
+            directory,
+            own,
+            name,
+            path,
+            policies,
+            ignore,
+            previous,
+            arrivals,
+        });
         Ok(Self { node, listed, is_cache })
     }
 
     /// Takes over what is unchanged, and hands out everything else.
     fn dispatch(self, context: &Context<'_>, worker: &mut Worker) {
         let Self { node, listed, is_cache } = self;
+        context.directories.open(&node);
         counts::add(&context.counts.dir_count, 1);
         if is_cache {
             counts::add(&context.counts.excluded_dir_count, 1);
@@ -411,9 +438,11 @@ pub(super) fn arrived(context: &Context<'_>, node: &Arc<Node>, n: usize, worker:
         context.monitor.add(Counter::Directories, 1);
         let Some(parent) = node.parent.clone() else {
             node.arrivals.add_entries([entry]);
+            context.directories.close(&node);
             return context.queue.finish();
         };
         parent.arrivals.add_entries([entry]);
+        context.directories.close(&node);
         node = parent;
         n = 1;
     }
@@ -424,11 +453,22 @@ fn store_directory(
     node: &Node,
     worker: &mut Worker,
 ) -> crate::object::Result<DirEntry> {
-    let (entries, failures) = node.arrivals.take_members();
-    let manifest = DirectoryManifest::build(entries, failures, node.own.mtime, context.incomplete_reason());
+    let members = node.arrivals.take_members();
+    write_directory(context, node, members, context.incomplete_reason(), &mut worker.scratch)
+}
+
+/// Writes the manifest of a directory with these members; its entry.
+pub(super) fn write_directory(
+    context: &Context<'_>,
+    node: &Node,
+    (entries, failures): Arrived,
+    incomplete: &str,
+    scratch: &mut Scratch,
+) -> crate::object::Result<DirEntry> {
+    let manifest = DirectoryManifest::build(entries, failures, node.own.mtime, incomplete);
     let mut json = manifest.to_bytes();
     let options = directory_options(node.policies.policy());
-    let object = context.objects().write(&mut json, &options, &mut worker.scratch)?;
+    let object = context.objects().write(&mut json, &options, scratch)?;
     let mut entry = stored_entry(&node.own, node.name.clone(), EntryType::Directory);
     entry.obj = object;
     entry.summ = manifest.summary.map(Box::new);
