@@ -16,12 +16,13 @@
 //! | L5 | [`object`], [`manifest`] |
 //! | L6 | [`repo`] |
 //! | L7 | [`policy`] |
-//! | L8 | [`snapshot`] |
+//! | L8 | [`actions`], [`snapshot`] |
 //! | L9 | [`restore`] |
 //!
 //! A folder imports only what the table in `tests/architecture.rs` allows. The walk of one byte through the layers is
 //! in `docs/ARCHITECTURE.md`; differences from Kopia are in `docs/compatibility.md`.
 
+pub mod actions;
 pub mod base;
 pub mod blob;
 pub mod compression;

@@ -42,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // The rules of a source are compiled by `source`; what is saved are manifests of a repository.
     ("policy", &["base", "source", "manifest", "repo"]),
+    ("actions", &["base", "policy"]), // the only one that starts processes
     ("snapshot", EVERYTHING_BELOW_SNAPSHOT),
     ("restore", EVERYTHING_BELOW_RESTORE),
     ("maintenance", EVERYTHING_BELOW_RESTORE),
@@ -61,6 +62,7 @@ const EVERYTHING_BELOW_SNAPSHOT: &[&str] = &[
     "manifest",
     "repo",
     "policy",
+    "actions",
 ];
 
 /// `restore` and `maintenance` do not know each other.
@@ -78,6 +80,7 @@ const EVERYTHING_BELOW_RESTORE: &[&str] = &[
     "manifest",
     "repo",
     "policy",
+    "actions",
     "snapshot",
 ];
 

@@ -12,7 +12,7 @@ use packhorse::repo::{Repository, RepositoryWriter};
 use packhorse::snapshot::upload::CHECKPOINT;
 use packhorse::snapshot::{
     Catalog, Checkpoints, DirEntry, SnapshotManifest, SnapshotStats, SourceFilter, Upload, UploadOptions,
-    VerifyOptions, upload, verify,
+    UploadSource, VerifyOptions, upload, verify,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ struct Paced {
 impl Monitor for Paced {
     fn add(&self, counter: Counter, n: u64) {
         self.counters.add(counter, n);
-        if counter == Counter::HashedFiles && self.counters.get(counter) % 50 == 0 {
+        if counter == Counter::HashedFiles && self.counters.get(counter).is_multiple_of(50) {
             let before = self.saved.load(Ordering::SeqCst);
             for _ in 0..500 {
                 if self.saved.load(Ordering::SeqCst) > before {
@@ -99,10 +99,11 @@ fn upload_with_checkpoints(
         policies: &policies,
         previous: &[],
         options: &options,
+        actions: None,
         checkpoints: Some(checkpoints),
         monitor,
     };
-    upload.run(writer, path).map(|uploaded| uploaded.root_entry)
+    upload.run(writer, UploadSource::Path(path)).map(|uploaded| uploaded.root_entry)
 }
 
 fn saved(repository: &Repository) -> Vec<SnapshotManifest> {
@@ -123,7 +124,9 @@ fn every_checkpoint_is_a_tree_of_its_own_and_the_result_is_the_same() {
         upload_with_checkpoints(&mut writer, source.path(), &paced, |root| seen.push(root.clone())).unwrap();
     assert!(seen.len() >= 4, "only {} checkpoints", seen.len());
     let counts: Vec<_> = seen.iter().map(files_in).collect();
-    assert!(counts.is_sorted() && counts[0] < 300, "{counts:?}");
+    // The stored part of the big file counts as one, which is missing while the file itself is being finished.
+    let grows = counts.windows(2).all(|pair| pair[1] + 1 >= pair[0]);
+    assert!(grows && counts[0] < 300, "{counts:?}");
     for root in &seen {
         assert_eq!(root.summ.as_ref().unwrap().incomplete, "checkpoint");
     }
@@ -176,9 +179,15 @@ fn bytes_call_for_a_checkpoint_before_its_time() {
     };
     let interval = Checkpoints::INTERVAL_MAX;
     let checkpoints = Some(Checkpoints { interval, uploaded_bytes: PACK_BYTES, save: Box::new(save) });
-    let upload =
-        Upload { policies: &policies, previous: &[], options: &options, checkpoints, monitor: &paced };
-    upload.run(&mut writer, source.path()).unwrap();
+    let upload = Upload {
+        policies: &policies,
+        previous: &[],
+        options: &options,
+        actions: None,
+        checkpoints,
+        monitor: &paced,
+    };
+    upload.run(&mut writer, UploadSource::Path(source.path())).unwrap();
     assert!((1..=2).contains(&paced.saved.load(Ordering::SeqCst)));
 }
 
@@ -198,9 +207,15 @@ fn a_checkpoint_that_cannot_be_saved_ends_the_upload() {
         uploaded_bytes: Checkpoints::UPLOADED_BYTES,
         save: Box::new(save),
     });
-    let upload =
-        Upload { policies: &policies, previous: &[], options: &options, checkpoints, monitor: &paced };
-    let error = upload.run(&mut writer, source.path()).unwrap_err();
+    let upload = Upload {
+        policies: &policies,
+        previous: &[],
+        options: &options,
+        actions: None,
+        checkpoints,
+        monitor: &paced,
+    };
+    let error = upload.run(&mut writer, UploadSource::Path(source.path())).unwrap_err();
     assert!(matches!(error, packhorse::snapshot::Error::IncompleteSource { .. }), "{error}");
 }
 
@@ -306,7 +321,11 @@ fn killed_runs_are_gone_on_from_their_checkpoints() {
         kopia.connect(&repository);
     }
     for number in 0..KILLS {
-        killed(&ours, &source, Duration::from_millis(150 + 40 * number));
+        let was_running = killed(&ours, &source, Duration::from_millis(150 + 40 * number));
+        if !was_running {
+            assert!(number > 2, "the first runs were to be killed");
+            break;
+        }
         ours.verify();
         if let Some(kopia) = &kopia {
             kopia.verify();
@@ -317,7 +336,8 @@ fn killed_runs_are_gone_on_from_their_checkpoints() {
     let last = create_with_stats(finisher, &source);
     let cached = last["stats"]["cachedFiles"].as_u64().unwrap();
     assert!(cached >= known.unwrap_or(0), "{cached} of {known:?}");
-    assert_eq!(list(&ours).len(), 1, "checkpoints go when the snapshot is there");
+    let left = list(&ours);
+    assert!(left.iter().all(|one| one["incomplete"].is_null()), "checkpoints go with the snapshot: {left:?}");
     ours.verify();
     let target = base.path().join("restored");
     ours.restore(&last, &target);

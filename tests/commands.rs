@@ -218,8 +218,7 @@ fn what_makes_no_sense_is_refused_and_nothing_is_saved() {
         &["create", src, "--start-time=2020-03-01 12:00:00 UTC", "--end-time=2020-03-01 11:00:00 UTC"],
         &["create", src, "--override-source=bob@other"],
         &["create", src, "--checkpoint-interval=46m"],
-        &["create", src, "--stdin-file=x"],
-        &["create", src, "--force-enable-actions"],
+        &["create", "--stdin-file=x"],
         &["create", src, "--parallel=x"],
         &["list", "--tags=env"],
         &["delete"],
@@ -259,6 +258,29 @@ fn accepted_flags_without_effect_change_nothing() {
         "--max-errors=-1",
     ];
     home.run(&[&["snapshot", "verify"][..], &flags].concat()).expect(0);
+}
+
+#[test]
+fn other_programs_get_progress_as_lines_of_json() {
+    let home = home();
+    let src = home.text("src");
+    write(&home.path("src/much"), &noise(30 << 20));
+    let create = ["snapshot", "create", &src, "--json", "--progress-json", "--progress-update-interval=20ms"];
+    let run = home.run(&create).expect(0);
+    run.json();
+    let events: Vec<Value> = run
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (last, others) = events.split_last().unwrap();
+    assert_eq!((&last["event"], &last["work"]), (&"end".into(), &"upload".into()));
+    assert_eq!((&last["hashedFiles"], &last["errors"]), (&5.into(), &0.into()), "{last}");
+    assert!(last["uploadedBytes"].as_u64().unwrap() > 20 << 20, "{last}");
+    assert!(!others.is_empty() && others.iter().all(|event| event["event"] == "progress"), "{others:?}");
+    let restored = home.run(&["restore", &src, &home.text("out"), "--progress-json"]).expect(0);
+    assert!(restored.stderr.contains(r#""event":"end","work":"restore""#), "{restored:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
     reason = "helpers fail a test as the test itself may, and say what they skip"
 )]
 
+mod actions;
 mod architecture;
 mod behaviour;
 mod campaign;
@@ -30,5 +31,6 @@ mod repository;
 mod restore;
 mod roundtrip;
 mod same_ids;
+mod sources;
 mod storage;
 mod support;

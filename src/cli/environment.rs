@@ -44,6 +44,8 @@ pub(crate) struct Environment {
     pub(crate) allows_test_flags: bool,
     /// `CARGO_MANIFEST_DIR`: the project, when Cargo started the process.
     pub(crate) cargo_manifest_dir: Option<PathBuf>,
+    /// `TMPDIR`, else the system's folder for what is needed for a moment.
+    pub(crate) temporary: PathBuf,
     /// Where relative paths begin.
     pub(crate) current_dir: PathBuf,
     /// Who runs the process.
@@ -77,6 +79,7 @@ impl Environment {
             allows_upgrades: variable("KOPIA_UPGRADE_LOCK_ENABLED").is_some(),
             allows_test_flags: variable("KOPIA_TESTONLY_FLAGS").is_some(),
             cargo_manifest_dir: variable("CARGO_MANIFEST_DIR").map(PathBuf::from),
+            temporary: std::env::temp_dir(),
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             user_name: user_name(),
             host_name: host_name(rustix::system::uname().nodename().to_str().unwrap_or_default()),

@@ -139,6 +139,7 @@ macro_rules! from_library {
 }
 
 from_library!(
+    packhorse::actions::Error,
     packhorse::blob::Error,
     packhorse::compression::Error,
     packhorse::content::Error,

@@ -29,6 +29,9 @@ pub(crate) struct Globals {
     /// Show progress; by default if stderr is a terminal
     #[arg(long, global = true, num_args = 0, default_missing_value = "true")]
     pub(crate) progress: Option<bool>,
+    /// Report progress as lines of JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) progress_json: bool,
     /// Time between two updates of the progress
     #[arg(long, global = true, hide = true, value_parser = units::parse_duration, default_value = "300ms")]
     pub(crate) progress_update_interval: std::time::Duration,

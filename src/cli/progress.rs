@@ -1,5 +1,5 @@
-//! What is shown while work goes on: a line that changes on a terminal, a new line now and then elsewhere, always on
-//! stderr.
+//! What is shown while work goes on: a line that changes on a terminal, a new line now and then elsewhere, or lines of
+//! JSON for other programs; always on stderr.
 //!
 //! Workers only add to counters; a thread of its own looks at them and draws.
 
@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use packhorse::base::{Counter, Counters, Monitor, Stopwatch};
 use packhorse::content::ContentWriter;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -23,8 +24,37 @@ use std::time::Duration;
 /// Time between two lines where lines cannot be drawn over.
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What is being done.
+/// Shortest time between two updates of any other kind.
+const INTERVAL_MIN: Duration = Duration::from_millis(20);
+
+/// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// One line of a terminal, drawn over.
+    Drawn,
+    /// A line now and then.
+    Lines,
+    /// A line of JSON at every interval and at the end.
+    Json,
+}
+
+/// A line of JSON; what does not apply is left out.
+#[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(rename = "event")]
+    kind: &'static str,
+    work: Work,
+    elapsed_seconds: f64,
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    path: &'a str,
+}
+
+/// What is being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Work {
     /// A snapshot is made.
     Upload,
@@ -32,6 +62,36 @@ pub(crate) enum Work {
     Restore,
     /// Snapshots are checked.
     Verify,
+}
+
+impl Work {
+    /// What is told of it, by name.
+    fn counters(self) -> &'static [(&'static str, Counter)] {
+        match self {
+            Self::Upload => &[
+                ("hashedFiles", Counter::HashedFiles),
+                ("hashedBytes", Counter::HashedBytes),
+                ("cachedFiles", Counter::CachedFiles),
+                ("cachedBytes", Counter::CachedBytes),
+                ("excludedFiles", Counter::ExcludedFiles),
+                ("excludedDirs", Counter::ExcludedDirs),
+                ("directories", Counter::Directories),
+                ("errors", Counter::FatalErrors),
+                ("ignoredErrors", Counter::IgnoredErrors),
+            ],
+            Self::Restore => &[
+                ("restoredFiles", Counter::RestoredFiles),
+                ("restoredBytes", Counter::RestoredBytes),
+                ("expectedFiles", Counter::ExpectedFiles),
+                ("expectedBytes", Counter::ExpectedBytes),
+                ("errors", Counter::FatalErrors),
+                ("ignoredErrors", Counter::IgnoredErrors),
+            ],
+            Self::Verify => {
+                &[("verifiedObjects", Counter::VerifiedObjects), ("verifiedBytes", Counter::VerifiedBytes)]
+            }
+        }
+    }
 }
 
 /// A monitor that counts, says on stderr what failed, and shows how far the work is.
@@ -70,11 +130,15 @@ impl Progress {
             talk: Arc::clone(ctx.talk()),
             sizes: ctx.sizes(),
         });
-        let drawing = if ctx.shows_progress() {
-            Some(Drawing::start(&shared, ctx.globals().progress_update_interval)?)
-        } else {
-            None
+        let (globals, is_terminal) = (ctx.globals(), std::io::stderr().is_terminal());
+        let style = match (globals.progress_json, ctx.shows_progress()) {
+            (true, _) => Some(Style::Json),
+            (false, true) if is_terminal => Some(Style::Drawn),
+            (false, true) => Some(Style::Lines),
+            (false, false) => None,
         };
+        let interval = globals.progress_update_interval.max(INTERVAL_MIN);
+        let drawing = style.map(|style| Drawing::start(&shared, style, interval)).transpose()?;
         Ok(Self { shared, drawing })
     }
 
@@ -101,17 +165,15 @@ impl Drop for Progress {
 }
 
 impl Drawing {
-    fn start(shared: &Arc<Shared>, interval: Duration) -> Result<Self> {
+    fn start(shared: &Arc<Shared>, style: Style, interval: Duration) -> Result<Self> {
         let (stop, stopped) = bounded(0);
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || {
-                if std::io::stderr().is_terminal() {
-                    shared.draw_line(&stopped, interval.max(Duration::from_millis(20)));
-                } else {
-                    shared.print_lines(&stopped);
-                }
+            .spawn(move || match style {
+                Style::Drawn => shared.draw_line(&stopped, interval),
+                Style::Lines => shared.print_lines(&stopped),
+                Style::Json => shared.print_json(&stopped, interval),
             })
             .explain("cannot start the progress display")?;
         Ok(Self { stop, thread })
@@ -137,6 +199,29 @@ impl Shared {
         while is_running(stopped, LINE_INTERVAL) {
             self.talk.line(self.describe());
         }
+    }
+
+    /// The last line says that it is the last, and has the totals.
+    fn print_json(&self, stopped: &Receiver<()>, interval: Duration) {
+        while is_running(stopped, interval) {
+            self.print_event("progress");
+        }
+        self.print_event("end");
+    }
+
+    fn print_event(&self, kind: &'static str) {
+        let counters =
+            self.work.counters().iter().map(|(name, counter)| (*name, self.counters.get(*counter)));
+        let mut counts: BTreeMap<_, _> = counters.collect();
+        if let Some(writer) = &self.writer {
+            counts.insert("uploadedBytes", writer.uploaded_bytes());
+        }
+        let path = self.path.lock().clone();
+        self.wants_path.store(true, Ordering::Relaxed);
+        let (work, elapsed_seconds) = (self.work, self.watch.elapsed().as_secs_f64());
+        let event = Event { kind, work, elapsed_seconds, counts, path: &path };
+        let json = serde_json::to_string(&event).expect("an event is texts and numbers");
+        self.talk.always(json);
     }
 
     fn describe(&self) -> String {

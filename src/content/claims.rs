@@ -32,6 +32,16 @@ impl Claims {
         self.shard(&id).lock().insert(id)
     }
 
+    /// Forgets contents that are found without their claim. Who looked for one before it could be found, and claims it
+    /// afterwards, stores it a second time, which is a waste and no harm.
+    pub(super) fn forget(&self, is_found: impl Fn(&ContentId) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.retain(|id| !is_found(id));
+            shard.shrink_to_fit();
+        }
+    }
+
     fn shard(&self, id: &ContentId) -> &Mutex<HashSet<ContentId>> {
         &self.shards[usize::from(id.hash().as_bytes()[0]) % SHARDS]
     }

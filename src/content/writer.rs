@@ -27,6 +27,9 @@ use std::time::Duration;
 /// Longest chunk of the default splitter, for which pack buffers are made; one that must hold a longer content grows.
 const LARGEST_CHUNK_BYTES: usize = 8 << 20;
 
+/// Contents that may wait for their index entry, some 300 bytes each while it is written.
+const UNINDEXED_CONTENTS_MAX: u64 = 256 << 10;
+
 /// A content about to be written. The bytes may be encrypted in place, so they are of no use afterwards.
 #[derive(Debug)]
 pub struct NewContent<'a> {
@@ -81,7 +84,10 @@ pub struct ContentWriter {
     uploads: Uploads,
     totals: Totals,
     flush_interval: Duration,
+    /// When the last flush was.
     last_flush: Mutex<Stopwatch>,
+    /// New contents up to the last flush.
+    flushed_contents: AtomicU64,
 }
 
 impl std::fmt::Debug for ContentWriter {
@@ -115,6 +121,7 @@ impl ContentWriter {
             totals: Totals::default(),
             flush_interval,
             last_flush: Mutex::new(Stopwatch::start()),
+            flushed_contents: AtomicU64::new(0),
         }
     }
 
@@ -215,17 +222,25 @@ impl ContentWriter {
     /// Makes a long session's contents visible now and then, and looks at what others have written. Whoever finds it
     /// due does it; the others go on.
     fn flush_if_due(&self) -> Result<()> {
+        let unindexed = || {
+            let new = self.totals.new_contents.load(Ordering::Relaxed);
+            new.saturating_sub(self.flushed_contents.load(Ordering::Relaxed))
+        };
         let Some(mut last_flush) = self.last_flush.try_lock() else { return Ok(()) };
-        if last_flush.elapsed() < self.flush_interval {
+        if last_flush.elapsed() < self.flush_interval && unindexed() < UNINDEXED_CONTENTS_MAX {
             return Ok(());
         }
         self.flush_alone()?;
         self.reader.refresh()?;
+        // What the index has now, nobody else need remember.
+        let index = self.reader.index();
+        self.claims.forget(|id| index.find(id).is_some_and(|entry| !entry.deleted()));
         *last_flush = Stopwatch::start();
         Ok(())
     }
 
     fn flush_alone(&self) -> Result<()> {
+        self.flushed_contents.store(self.totals.new_contents.load(Ordering::Relaxed), Ordering::Relaxed);
         let (session, packs) = self.detach();
         for pack in packs {
             self.uploads.submit(self.finish(pack)?);

@@ -10,10 +10,12 @@ mod error;
 mod id;
 mod indirect;
 mod reader;
+mod stream;
 mod writer;
 
 pub use error::{Error, Result};
 pub use id::{ObjectId, ParseObjectIdError};
 pub use indirect::{Segment, SegmentList};
-pub use reader::ObjectReader;
+pub use reader::{ObjectBytes, ObjectReader};
+pub use stream::ObjectStream;
 pub use writer::{NewChunk, ObjectOptions, ObjectWriter, PartList};

@@ -4,6 +4,7 @@ use super::{Error, ObjectId, Result, Segment, SegmentList};
 use crate::compression::{self, HeaderId};
 use crate::content::ContentReader;
 use crate::format::ContentId;
+use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
 /// Lists of lists deeper than this cannot come from a writer: two levels hold petabytes.
@@ -110,6 +111,19 @@ impl ObjectReader {
         Ok(out)
     }
 
+    /// Reads an object piece by piece, one content in memory at a time.
+    ///
+    /// # Errors
+    /// Those of [`ObjectReader::segments`]; reading gives those of [`ObjectReader::read_segment`] inside
+    /// [`std::io::Error`].
+    pub fn read(&self, id: ObjectId) -> Result<ObjectBytes<'_>> {
+        let (segments, piece) = match self.segments(id)? {
+            Some(segments) => (segments, Vec::new()),
+            None => (Vec::new(), self.read_content(id)?),
+        };
+        Ok(ObjectBytes { reader: self, id, segments: segments.into_iter(), piece: Cursor::new(piece) })
+    }
+
     /// `expected` is the length that the level above gives to this list's object.
     fn flatten(
         &self,
@@ -152,5 +166,28 @@ impl ObjectReader {
             }
         }
         Ok(json)
+    }
+}
+
+/// The bytes of an object.
+#[derive(Debug)]
+pub struct ObjectBytes<'a> {
+    reader: &'a ObjectReader,
+    id: ObjectId,
+    segments: std::vec::IntoIter<Segment>,
+    piece: Cursor<Vec<u8>>,
+}
+
+impl Read for ObjectBytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.piece.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(segment) = self.segments.next() else { return Ok(0) };
+            let piece = self.reader.read_segment(self.id, &segment).map_err(io::Error::other)?;
+            self.piece = Cursor::new(piece);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes to object ids.
 
-use super::{ObjectId, Result, Segment, SegmentList};
+use super::{ObjectId, ObjectStream, Result, Segment, SegmentList};
 use crate::base::gojson;
 use crate::compression::{self, Compressor};
 use crate::content::{self, ContentWriter, NewContent, Scratch};
@@ -70,6 +70,11 @@ impl ObjectWriter {
                 return self.finish(parts, options, scratch);
             }
         }
+    }
+
+    /// Begins a prefixed object whose bytes are made piece by piece.
+    pub fn stream<'a>(&'a self, options: ObjectOptions, scratch: &'a mut Scratch) -> ObjectStream<'a> {
+        ObjectStream::new(self, options, scratch)
     }
 
     /// Writes several chunks of file data at once and reports each id by its position. Where contents cannot say that

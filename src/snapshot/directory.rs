@@ -14,7 +14,7 @@ use crate::object::{ObjectId, ObjectReader};
 use serde::{Deserialize, Serialize, Serializer};
 use std::collections::HashSet;
 
-const STREAM: &str = "kopia:directory";
+pub(super) const STREAM: &str = "kopia:directory";
 /// A broken disk must not make every ancestor's manifest a megabyte long; all failures are counted all the same.
 const MAX_LISTED_ERRORS: usize = 1000;
 
@@ -51,8 +51,17 @@ fn empty_is_null<S: Serializer>(entries: &[DirEntry], serializer: S) -> std::res
 impl DirectoryManifest {
     /// Builds the manifest of a directory from its members in any order and its own failures.
     pub fn build(
-        mut entries: Vec<DirEntry>,
+        entries: Vec<DirEntry>,
         failures: Vec<(EntryError, bool)>,
+        own_mtime: Timestamp,
+        incomplete: &str,
+    ) -> Self {
+        Self::assemble(entries, failures.into(), own_mtime, incomplete)
+    }
+
+    fn assemble(
+        mut entries: Vec<DirEntry>,
+        own: OwnFailures,
         own_mtime: Timestamp,
         incomplete: &str,
     ) -> Self {
@@ -64,17 +73,7 @@ impl DirectoryManifest {
         for entry in &entries {
             summary.add(entry);
         }
-        if entries.is_empty() {
-            summary.max_time = own_mtime;
-        }
-        count(&mut summary.dirs, 1);
-        for (error, ignored) in failures {
-            count(if ignored { &mut summary.num_ignored_errors } else { &mut summary.num_failed }, 1);
-            summary.errors.push(error);
-        }
-        summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
-        summary.errors.truncate(MAX_LISTED_ERRORS);
-        incomplete.clone_into(&mut summary.incomplete);
+        complete(&mut summary, entries.is_empty(), own, own_mtime, incomplete);
         Self { stream: STREAM.to_owned(), entries, summary: Some(summary), extra: ExtraFields::default() }
     }
 
@@ -88,13 +87,8 @@ impl DirectoryManifest {
     /// the directory itself; everything else is counted anew.
     pub(super) fn with_members(self, entries: Vec<DirEntry>, own: OwnFailures, own_mtime: Timestamp) -> Self {
         let old = self.summary.unwrap_or_default();
-        let mut built = Self::build(entries, Vec::new(), own_mtime, &old.incomplete);
+        let mut built = Self::assemble(entries, own, own_mtime, &old.incomplete);
         if let Some(summary) = &mut built.summary {
-            summary.num_failed = summary.num_failed.saturating_add(own.failed);
-            summary.num_ignored_errors = summary.num_ignored_errors.saturating_add(own.ignored);
-            summary.errors.extend(own.errors);
-            summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
-            summary.errors.truncate(MAX_LISTED_ERRORS);
             summary.extra = old.extra;
         }
         Self { extra: self.extra, ..built }
@@ -146,6 +140,38 @@ impl OwnFailures {
             errors: summary.errors.iter().filter(is_own).cloned().collect(),
         }
     }
+}
+
+impl From<Vec<(EntryError, bool)>> for OwnFailures {
+    /// From failures with whether the policy forgives them.
+    fn from(failures: Vec<(EntryError, bool)>) -> Self {
+        let mut own = Self::default();
+        for (error, ignored) in failures {
+            count(if ignored { &mut own.ignored } else { &mut own.failed }, 1);
+            own.errors.push(error);
+        }
+        own
+    }
+}
+
+/// Adds to the totals of the members what a directory counts itself.
+pub(super) fn complete(
+    summary: &mut DirSummary,
+    is_empty: bool,
+    own: OwnFailures,
+    own_mtime: Timestamp,
+    incomplete: &str,
+) {
+    if is_empty {
+        summary.max_time = own_mtime;
+    }
+    count(&mut summary.dirs, 1);
+    count(&mut summary.num_failed, own.failed);
+    count(&mut summary.num_ignored_errors, own.ignored);
+    summary.errors.extend(own.errors);
+    summary.errors.sort_by(|a, b| a.path.cmp(&b.path));
+    summary.errors.truncate(MAX_LISTED_ERRORS);
+    incomplete.clone_into(&mut summary.incomplete);
 }
 
 /// Reads the directory behind `id`.

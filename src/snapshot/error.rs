@@ -3,7 +3,7 @@
 use crate::base::ErrorClass;
 use crate::manifest::ManifestId;
 use crate::object::ObjectId;
-use crate::{content, manifest, object, repo, source};
+use crate::{actions, content, manifest, object, repo, source};
 use std::path::PathBuf;
 
 /// The result of a snapshot call.
@@ -98,6 +98,15 @@ pub enum Error {
         /// The source.
         path: PathBuf,
     },
+    /// A command that must succeed before the source may be read.
+    #[error("cannot save the source {}", path.display())]
+    Action {
+        /// The source.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: actions::Error,
+    },
     /// Objects could not be read or written.
     #[error(transparent)]
     Object(#[from] object::Error),
@@ -127,6 +136,7 @@ impl Error {
             | Self::UnsupportedSource { .. } => ErrorClass::Invalid,
             Self::Source { source, .. } => source.class(),
             Self::Invalid { source, .. } => source.class(),
+            Self::Action { source, .. } => source.class(),
             Self::Object(source) => source.class(),
             Self::Content(source) => source.class(),
             Self::Manifest(source) => source.class(),

@@ -145,7 +145,7 @@ struct Place {
     own: Entry,
     /// Relative to the root.
     path: String,
-    /// What holds in its parent.
+    /// What holds in its parent; once it is looked at, what holds in it.
     ignore: Arc<IgnoreContext>,
     policies: PolicyTree,
 }
@@ -161,46 +161,42 @@ impl Walk<'_> {
     fn directory(&mut self, directory: &Directory, place: Place) -> source::Result<()> {
         let Place { own, path, ignore, policies } = place;
         self.monitor.current(if path.is_empty() { "." } else { &path });
-        let listed = directory.list()?;
+        let names = directory.names()?;
         let rooted = if path.is_empty() { String::new() } else { format!("/{path}") };
         let ignore =
-            IgnoreContext::enter(&ignore, directory, &listed, &rooted, policies.ignore_policy().as_ref())?;
+            IgnoreContext::enter(&ignore, directory, &names, &rooted, policies.ignore_policy().as_ref())?;
         self.estimate.directories += 1;
         let skips_caches = policies.policy().files.ignore_cache_dirs.unwrap_or(true);
-        if skips_caches && is_cache_directory(directory, &listed) {
+        if skips_caches && is_cache_directory(directory, &names) {
             self.estimate.excluded_directories += 1;
             return Ok(());
         }
         let first = self.pending.len();
-        for member in listed {
-            let path = format!("{rooted}/{}", gojson::lossy(member.name()));
-            let relative = path.trim_start_matches('/').to_owned();
-            let (estimate, examples_max) = (&mut self.estimate, self.examples_max);
-            let mut on_excluded = |listed: &Listed| estimate.exclude(&relative, listed, examples_max);
-            if ignore.includes(&path, &member, own.device, &mut on_excluded) {
-                self.member(directory, member, relative, &ignore, &policies);
-            }
+        let place = Place { own, path, ignore, policies };
+        for members in directory.members(&names) {
+            members?.into_iter().for_each(|member| self.member(directory, member, &place));
         }
         // Taken from the end, so that directories are walked in order.
         self.pending[first..].reverse();
         Ok(())
     }
 
-    fn member(
-        &mut self,
-        parent: &Directory,
-        member: Listed,
-        path: String,
-        ignore: &Arc<IgnoreContext>,
-        policies: &PolicyTree,
-    ) {
-        let policies = policies.child(&gojson::lossy(member.name())).clone();
+    /// Looks at a member of the directory at `parent`, whose rules `place` has.
+    fn member(&mut self, directory: &Directory, member: Listed, parent: &Place) {
+        let name = gojson::lossy(member.name());
+        let path = if parent.path.is_empty() { name.to_string() } else { format!("{}/{name}", parent.path) };
+        let (estimate, examples_max) = (&mut self.estimate, self.examples_max);
+        let mut on_excluded = |listed: &Listed| estimate.exclude(&path, listed, examples_max);
+        if !parent.ignore.includes(&format!("/{path}"), &member, parent.own.device, &mut on_excluded) {
+            return;
+        }
+        let policies = parent.policies.child(&name).clone();
         let handling = &policies.policy().error_handling;
         match member {
             Listed::Entry(own) => match own.kind {
                 EntryKind::Directory => {
-                    let place = Place { own, path, ignore: Arc::clone(ignore), policies };
-                    self.pending.push((parent.clone(), place));
+                    let place = Place { own, path, ignore: Arc::clone(&parent.ignore), policies };
+                    self.pending.push((directory.clone(), place));
                 }
                 EntryKind::File => self.estimate.included.add(&path, own.size),
                 EntryKind::Symlink => {}

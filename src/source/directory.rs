@@ -3,16 +3,21 @@
 //! Calls relative to a descriptor cost the kernel one name instead of a whole path, work below paths longer than
 //! `PATH_MAX`, and cannot be led elsewhere by a directory that is swapped for a link meanwhile.
 
-use super::{Entry, EntryKind, Error, Listed, Result, list};
+use super::{Entry, EntryKind, Error, Listed, Names, Result};
 use crate::base::gojson;
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
+use std::io::Seek;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Names that are looked at before the first of them is handed out.
+const STAT_AT_ONCE: usize = 1024;
 
 /// An open directory. Clones share the descriptor, which closes with the last of them.
 #[derive(Debug, Clone)]
@@ -56,16 +61,23 @@ impl Directory {
         Ok(Self::new(fd))
     }
 
-    /// Every member except `.` and `..`, stat'ed and sorted by raw name.
-    ///
-    /// Costs about 80 bytes per entry and its name. Members that vanished before their stat are left out; a refused
-    /// stat is a [`Listed::Failed`].
+    /// The names of all members except `.` and `..`.
     ///
     /// # Errors
-    /// [`Error::List`] if reading fails midway; [`Error::Entry`] for a stat that fails otherwise.
-    pub fn list(&self) -> Result<Vec<Listed>> {
+    /// [`Error::List`] if reading fails midway.
+    pub fn names(&self) -> Result<Names> {
         let _alone = self.open.listing.lock();
-        list::list(&self.open.fd)
+        Names::read(&self.open.fd)
+    }
+
+    /// The members that `names` has, in its order, stat'ed piece by piece: 80 bytes and a name for each of the 1024 of a
+    /// piece. Those that have vanished are left out; a refused stat is a [`Listed::Failed`].
+    ///
+    /// A piece is [`Error::Entry`] if a stat fails otherwise.
+    pub fn members<'a>(&'a self, names: &'a Names) -> impl Iterator<Item = Result<Vec<Listed>>> + 'a {
+        (0..names.len())
+            .step_by(STAT_AT_ONCE)
+            .map(|start| names.stat(&self.open.fd, start..names.len().min(start + STAT_AT_ONCE)))
     }
 
     /// Opens a sub-directory; never through a link.
@@ -150,6 +162,27 @@ pub fn open_single(path: &Path) -> Result<(Directory, Entry)> {
     open().map_err(|source| Error::Root { path: path.to_owned(), source })
 }
 
+/// Opens a block device given as the root of a walk, with the directory it is named in: a file as long as the device.
+///
+/// # Errors
+/// [`Error::Root`].
+pub fn open_block_device(path: &Path) -> Result<(Directory, Entry, File)> {
+    let (directory, entry) = open_single(path)?;
+    let open = || {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut device =
+            File::from(rustix::fs::openat(&directory.open.fd, &*entry.name, flags, Mode::empty())?);
+        if !device.metadata()?.file_type().is_block_device() {
+            return Err(Errno::NOTBLK.into());
+        }
+        let size = device.seek(std::io::SeekFrom::End(0))?;
+        device.rewind()?;
+        Ok((device, size))
+    };
+    let (device, size) = open().map_err(|source| Error::Root { path: path.to_owned(), source })?;
+    Ok((directory, Entry { kind: EntryKind::File, size, ..entry }, device))
+}
+
 /// The path itself, or where it leads if its last component is a link.
 fn resolve(path: &Path) -> std::io::Result<PathBuf> {
     if std::fs::symlink_metadata(path)?.is_symlink() { path.canonicalize() } else { Ok(path.to_owned()) }
@@ -178,6 +211,11 @@ mod tests {
         crate::base::file::replace(path, text.as_bytes(), 0o644).unwrap();
     }
 
+    fn list(directory: &Directory) -> Vec<Listed> {
+        let names = directory.names().unwrap();
+        directory.members(&names).flat_map(Result::unwrap).collect()
+    }
+
     #[test]
     fn lists_sorted_with_metadata() {
         let temp = tempfile::tempdir().unwrap();
@@ -187,7 +225,7 @@ mod tests {
         std::fs::set_permissions(temp.path().join("b"), std::fs::Permissions::from_mode(0o4751)).unwrap();
         let (root, entry) = Directory::open_root(temp.path()).unwrap();
         assert_eq!(&*entry.name, temp.path().file_name().unwrap().as_bytes());
-        let listed = root.list().unwrap();
+        let listed = list(&root);
         let entries: Vec<_> = listed.iter().map(|listed| listed.entry().unwrap()).collect();
         assert_eq!(entries.iter().map(|e| &*e.name).collect::<Vec<_>>(), [b"a", b"b", b"c"]);
         assert_eq!(
@@ -213,7 +251,7 @@ mod tests {
         symlink("dir", temp.path().join("to-dir")).unwrap();
         symlink("file", temp.path().join("to-file")).unwrap();
         let (root, _) = Directory::open_root(temp.path()).unwrap();
-        assert!(root.open_directory(b"dir").unwrap().list().unwrap().is_empty());
+        assert!(list(&root.open_directory(b"dir").unwrap()).is_empty());
         assert!(root.open_directory(b"to-dir").is_err());
         assert!(root.open_file(b"to-file").is_err());
         assert!(matches!(root.open_file(b"dir"), Err(Error::NotAFile { .. })));
@@ -242,7 +280,7 @@ mod tests {
         }
         let (root, _) = Directory::open_root(temp.path()).unwrap();
         for _ in 0..2 {
-            let listed = root.list().unwrap();
+            let listed = list(&root);
             assert_eq!(listed.len(), 5000, "a second listing starts from the top");
             assert!(listed.is_sorted_by(|a, b| a.name() < b.name()));
         }

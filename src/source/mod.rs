@@ -12,7 +12,8 @@ mod error;
 mod ignore;
 mod list;
 
-pub use directory::{Directory, open_single};
+pub use directory::{Directory, open_block_device, open_single};
 pub use entry::{Entry, EntryKind, Listed};
 pub use error::{Error, Result};
 pub use ignore::{IgnoreContext, IgnorePolicy, Pattern, is_cache_directory};
+pub use list::Names;

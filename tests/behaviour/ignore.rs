@@ -199,14 +199,15 @@ impl Walk {
         outer: &Arc<IgnoreContext>,
         node: &PolicyTree,
     ) -> Result<()> {
-        let listed = directory.list()?;
-        if node.policy().files.ignore_cache_dirs.unwrap_or(true) && is_cache_directory(directory, &listed) {
+        let names = directory.names()?;
+        if node.policy().files.ignore_cache_dirs.unwrap_or(true) && is_cache_directory(directory, &names) {
             self.excluded_directories += 1;
             return Ok(());
         }
-        let context = IgnoreContext::enter(outer, directory, &listed, path, node.ignore_policy().as_ref())?;
+        let context = IgnoreContext::enter(outer, directory, &names, path, node.ignore_policy().as_ref())?;
         let length = path.len();
-        for member in &listed {
+        let listed: Vec<_> = directory.members(&names).collect::<Result<_>>()?;
+        for member in listed.iter().flatten() {
             let name = std::str::from_utf8(member.name()).unwrap();
             path.truncate(length);
             path.push('/');

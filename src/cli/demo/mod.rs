@@ -17,7 +17,7 @@ use packhorse::content::ClientIdentity;
 use packhorse::policy::{CompressionPolicy, FilesPolicy, Policy, SourceInfo};
 use packhorse::repo::{self, CreateOptions, Repository};
 use packhorse::restore::{RestoreOptions, restore};
-use packhorse::snapshot::{self, Checkpoints, SnapshotManifest, UploadOptions, VerifyOptions};
+use packhorse::snapshot::{self, Checkpoints, SnapshotManifest, UploadOptions, UploadSource, VerifyOptions};
 use report::{Row, print_rows};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -123,10 +123,12 @@ impl<'a> Demo<'a> {
             labels: Labels { description: step.to_owned(), ..Labels::default() },
             upload: UploadOptions::default(),
             checkpoint_interval: Checkpoints::INTERVAL_MAX,
+            actions: None,
         };
         let watch = Stopwatch::start();
         let mut writer = self.repository.begin(&self.ctx.write_options())?;
-        let taken = take(&mut writer, &plan, &Quiet).map_err(TakeError::into_failure)?;
+        let source = UploadSource::Path(&plan.path);
+        let taken = take(&mut writer, &plan, source, &Quiet).map_err(TakeError::into_failure)?;
         writer.flush()?;
         let stats = writer.stats();
         self.rows.push(Row {

@@ -68,7 +68,7 @@ pub(super) struct ConnectFlags {
     /// Free text about the repository.
     #[arg(long, global = true, value_name = "TEXT")]
     description: Option<String>,
-    /// Allow snapshot actions; kept for Kopia.
+    /// Allow the policies' actions to run on this client.
     #[arg(long, global = true)]
     enable_actions: bool,
     /// How long Kopia may use a cached copy of the format blob.

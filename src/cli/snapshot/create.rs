@@ -5,6 +5,7 @@
 //!    and then nothing is saved.
 
 use super::document::SnapshotDocument;
+use super::stdin::StdinFlags;
 use super::take::{self, Labels, Plan, TakeError, Taken, take};
 use super::{parse_source, parse_tags};
 use crate::cli::Result;
@@ -14,11 +15,12 @@ use crate::cli::moment;
 use crate::cli::output::JsonFlags;
 use crate::cli::progress::{Progress, Work, rate};
 use crate::cli::units::{self, format_nanos};
+use packhorse::actions::Actions;
 use packhorse::base::{Counter, MIB, Stopwatch};
 use packhorse::content::WriteStats;
 use packhorse::policy::{self, PolicyStore, SourceInfo};
 use packhorse::repo::{Repository, RepositoryWriter};
-use packhorse::snapshot::{Catalog, Checkpoints, UploadOptions};
+use packhorse::snapshot::{Catalog, Checkpoints, UploadOptions, UploadSource};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,7 @@ const DESCRIPTION_BYTES_MAX: usize = 1024;
 
 /// Flags of the command.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags are independent of each other")]
 pub(crate) struct Args {
     /// Files and directories to save
     #[arg(value_name = "SOURCE")]
@@ -65,7 +68,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SOURCE")]
     override_source: Option<String>,
     #[command(flatten)]
+    stdin: StdinFlags,
+    #[command(flatten)]
     json: JsonFlags,
+    /// Run the policies' actions even if this connection does not allow them
+    #[arg(long, hide = true)]
+    force_enable_actions: bool,
+    /// Run no actions even if this connection allows them
+    #[arg(long, hide = true)]
+    force_disable_actions: bool,
     /// Stop when this much was read, in units of 2^20 bytes; what is there by then becomes an incomplete snapshot
     #[arg(long, value_name = "MB", default_value = "0", value_parser = units::parse_integer, allow_negative_numbers = true)]
     upload_limit_mb: i64,
@@ -99,6 +110,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         limit_bytes: u64::try_from(args.upload_limit_mb).unwrap_or(0).saturating_mul(MIB),
         cancel: ctx.cancel()?,
     };
+    let actions = Arc::new(actions(ctx, args)?);
     let repository = ctx.open_repository(true)?;
     let mut writer = repository.begin(&ctx.write_options())?;
     let adopted = writer.objects().contents().adopt_abandoned_packs()?;
@@ -113,14 +125,28 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
             break;
         }
         let checkpoint_interval = checkpoint_interval(args)?;
-        let plan = Plan { path, source, labels: labels.clone(), upload: upload.clone(), checkpoint_interval };
-        run.source(&mut writer, plan)?;
+        let (labels, upload, actions) = (labels.clone(), upload.clone(), Some(Arc::clone(&actions)));
+        let plan = Plan { path, source, labels, upload, checkpoint_interval, actions };
+        run.source(&mut writer, &plan)?;
         if args.flush_per_source {
             run.flush(&mut writer)?;
         }
     }
     run.flush(&mut writer)?;
     run.outcome()
+}
+
+/// What the owner of this client allows counts, unless the command line says otherwise.
+fn actions(ctx: &Context, args: &Args) -> Result<Actions> {
+    let allowed = args.force_enable_actions || ctx.connection()?.client.enable_actions;
+    let talk = Arc::clone(ctx.talk());
+    Ok(Actions {
+        enabled: allowed && !args.force_disable_actions,
+        temporary: ctx.environment().temporary.clone(),
+        entropy: Arc::clone(ctx.entropy()),
+        stop: ctx.cancel()?,
+        warn: Arc::new(move |message: &str| talk.warning(message)),
+    })
 }
 
 /// Zero asks for the default, as with Kopia.
@@ -141,6 +167,12 @@ fn check(args: &Args) -> Result<Labels> {
     }
     if !args.all && args.sources.is_empty() {
         return Err(Failure::usage("no snapshot sources: name one, or give --all"));
+    }
+    if args.stdin.is_given() && args.sources.len() != 1 {
+        return Err(Failure::usage("standard input or a command's output needs one source to be kept under"));
+    }
+    if args.stdin.file_name().is_empty() || args.stdin.file_name().contains('/') {
+        return Err(Failure::usage("--stdin-file is not the name of a file"));
     }
     if args.description.len() > DESCRIPTION_BYTES_MAX {
         return Err(Failure::usage(format!("--description is longer than {DESCRIPTION_BYTES_MAX} bytes")));
@@ -221,22 +253,30 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn source(&mut self, writer: &mut RepositoryWriter<'_>, mut plan: Plan) -> Result<()> {
+    fn source(&mut self, writer: &mut RepositoryWriter<'_>, plan: &Plan) -> Result<()> {
         self.ctx.talk().line(format_args!("Snapshotting {} ...", plan.source));
-        match take::resolved(&plan.path) {
-            Ok(path) => plan.path = path,
-            Err(failure) => {
-                self.failures.push(failure);
-                return Ok(());
+        // In a place of its own, for the plan is lent out below.
+        let path;
+        let input = if self.args.stdin.is_given() {
+            let directory = plan.path.to_string_lossy().into_owned();
+            UploadSource::Stream(self.args.stdin.open(directory, &plan.upload.cancel)?)
+        } else {
+            match take::resolved(&plan.path) {
+                Ok(resolved) => path = resolved,
+                Err(failure) => {
+                    self.failures.push(failure);
+                    return Ok(());
+                }
             }
-        }
+            UploadSource::Path(&path)
+        };
         let before = writer.stats();
         let progress =
             Progress::start(self.ctx, Work::Upload, Some(Arc::clone(writer.objects().contents())))?;
-        match take(writer, &plan, &progress) {
+        match take(writer, plan, input, &progress) {
             Ok(taken) => {
                 self.was_stopped |= !taken.snapshot.is_complete();
-                if self.args.override_source.is_some() && taken.is_saved {
+                if (self.args.override_source.is_some() || self.args.stdin.is_given()) && taken.is_saved {
                     set_manual(writer, &plan.source)?;
                 }
                 let stats = difference(writer.stats(), before);

@@ -11,6 +11,7 @@ mod list;
 mod migrate;
 mod pin;
 mod rows;
+mod stdin;
 pub(crate) mod take;
 mod verify;
 

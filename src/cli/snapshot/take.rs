@@ -5,6 +5,7 @@
 use crate::cli::Result;
 use crate::cli::exit::Failure;
 use jiff::tz::TimeZone;
+use packhorse::actions::Actions;
 use packhorse::base::{ExtraFields, Monitor, Timestamp};
 use packhorse::manifest::ManifestId;
 use packhorse::policy::{PolicyStore, PolicyTree, RetentionPolicy};
@@ -12,10 +13,11 @@ use packhorse::repo::{MaintenanceParameters, RepositoryWriter};
 use packhorse::snapshot::upload::CHECKPOINT;
 use packhorse::snapshot::{
     self, Catalog, Checkpoints, DirEntry, SnapshotManifest, SnapshotStats, SourceInfo, Upload, UploadOptions,
-    Uploaded, apply_retention,
+    UploadSource, Uploaded, apply_retention,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is to be saved, and under which name.
@@ -30,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) upload: UploadOptions,
     /// Time between two checkpoints.
     pub(crate) checkpoint_interval: Duration,
+    /// Who runs the policies' commands, if anybody.
+    pub(crate) actions: Option<Arc<Actions>>,
 }
 
 /// What a user may say of a snapshot.
@@ -84,6 +88,7 @@ impl<E: Into<Failure>> From<E> for TakeError {
 pub(crate) fn take(
     writer: &mut RepositoryWriter<'_>,
     plan: &Plan,
+    input: UploadSource<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Taken, TakeError> {
     let clock = std::sync::Arc::clone(&writer.repository().environment().clock);
@@ -92,10 +97,12 @@ pub(crate) fn take(
     let previous = Catalog::new(writer.manifests()).previous(&plan.source, None)?;
     let retention = &policies.policy().retention;
     let mut checkpoint = LastCheckpoint { plan, began, retention, id: None };
-    let uploaded = upload_with(writer, plan, &policies, &previous, monitor, &mut checkpoint)?;
-    if let Some(id) = checkpoint.id {
+    let upload = checkpoint.upload(&policies, &previous, monitor);
+    let uploaded = upload.run(writer, input);
+    if let (Some(id), Ok(_)) = (checkpoint.id, &uploaded) {
         writer.delete_manifest(&id);
     }
+    let uploaded = uploaded.map_err(of_upload)?;
     let mut snapshot = manifest(plan, uploaded, (began, clock.now()));
     let same_root = |other: &SnapshotManifest| root(other).is_some() && root(other) == root(&snapshot);
     if retention.ignore_identical_snapshots == Some(true) && previous.first().is_some_and(same_root) {
@@ -108,25 +115,6 @@ pub(crate) fn take(
     Ok(Taken { snapshot, is_saved: true, expired })
 }
 
-fn upload_with(
-    writer: &mut RepositoryWriter<'_>,
-    plan: &Plan,
-    policies: &PolicyTree,
-    previous: &[SnapshotManifest],
-    monitor: &dyn Monitor,
-    checkpoint: &mut LastCheckpoint<'_>,
-) -> Result<Uploaded, TakeError> {
-    let save = |writer: &mut RepositoryWriter<'_>, root| checkpoint.save(writer, root);
-    let checkpoints = Checkpoints {
-        interval: plan.checkpoint_interval,
-        uploaded_bytes: Checkpoints::UPLOADED_BYTES,
-        save: Box::new(save),
-    };
-    let upload =
-        Upload { policies, previous, options: &plan.upload, checkpoints: Some(checkpoints), monitor };
-    upload.run(writer, &plan.path).map_err(of_upload)
-}
-
 /// The incomplete snapshot that tells how far this run has come. A later one takes its place, at last the snapshot itself.
 struct LastCheckpoint<'a> {
     plan: &'a Plan,
@@ -136,6 +124,27 @@ struct LastCheckpoint<'a> {
 }
 
 impl LastCheckpoint<'_> {
+    /// An upload that saves its checkpoints here.
+    fn upload<'a>(
+        &'a mut self,
+        policies: &'a PolicyTree,
+        previous: &'a [SnapshotManifest],
+        monitor: &'a dyn Monitor,
+    ) -> Upload<'a> {
+        let Plan { upload: options, actions, checkpoint_interval: interval, .. } = self.plan;
+        let save = Box::new(|writer: &mut RepositoryWriter<'_>, root| self.save(writer, root));
+        let checkpoints =
+            Checkpoints { interval: *interval, uploaded_bytes: Checkpoints::UPLOADED_BYTES, save };
+        Upload {
+            policies,
+            previous,
+            options,
+            actions: actions.as_ref(),
+            checkpoints: Some(checkpoints),
+            monitor,
+        }
+    }
+
     /// Saves one and makes it visible. Retention sees to it that runs which never get to their end do not pile up theirs.
     fn save(&mut self, writer: &mut RepositoryWriter<'_>, root_entry: DirEntry) -> snapshot::Result<()> {
         let mut snapshot = SnapshotManifest {
@@ -163,9 +172,9 @@ impl LastCheckpoint<'_> {
 
 fn of_upload(error: snapshot::Error) -> TakeError {
     match error {
-        snapshot::Error::Source { .. } | snapshot::Error::UnsupportedSource { .. } => {
-            TakeError::Source(error.into())
-        }
+        snapshot::Error::Source { .. }
+        | snapshot::Error::Action { .. }
+        | snapshot::Error::UnsupportedSource { .. } => TakeError::Source(error.into()),
         other => TakeError::Repository(other.into()),
     }
 }

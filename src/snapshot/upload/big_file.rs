@@ -10,7 +10,6 @@ use crate::object::{NewChunk, ObjectId, PartList};
 use crate::snapshot::{DirEntry, EntryType};
 use crate::source::{self, Entry};
 use parking_lot::Mutex;
-use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,16 +17,32 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What is read and searched for a cut at once, in bytes: fits the second-level cache.
 const READ_BYTES: usize = 256 * 1024;
 
+/// Where the bytes of a big file come from.
+pub(super) enum Input {
+    /// From the file of the entry's name, opened when its turn comes.
+    ByName,
+    /// From something that is open.
+    Reader(Box<dyn Read + Send>),
+}
+
 /// A big file to be read.
 pub(super) struct BigFile {
     node: Arc<Node>,
     entry: Entry,
     plan: FilePlan,
+    input: Mutex<Input>,
 }
 
 impl BigFile {
-    pub(super) fn new(node: &Arc<Node>, entry: Entry, plan: FilePlan) -> Self {
-        Self { node: Arc::clone(node), entry, plan }
+    pub(super) fn new(node: &Arc<Node>, entry: Entry, plan: FilePlan, input: Input) -> Self {
+        Self { node: Arc::clone(node), entry, plan, input: Mutex::new(input) }
+    }
+
+    fn open(&self) -> source::Result<Box<dyn Read + Send>> {
+        match std::mem::replace(&mut *self.input.lock(), Input::ByName) {
+            Input::ByName => Ok(Box::new(self.node.directory.open_file(&self.entry.name)?)),
+            Input::Reader(reader) => Ok(reader),
+        }
     }
 }
 
@@ -88,12 +103,12 @@ pub(super) fn process(context: &Context<'_>, big: BigFile, worker: &mut Worker) 
         pending: AtomicUsize::new(1),
     });
     file.big.node.arrivals.add_file(&file);
-    let result = match file.big.node.directory.open_file(&file.big.entry.name) {
-        Ok(open) => Cutter::new(context, &file).run(&open, worker),
-        Err(error) => Err(error),
-    };
+    let result = file.big.open().and_then(|mut open| Cutter::new(context, &file).run(&mut open, worker));
     if let Err(error) = result {
-        file.progress.lock().error = Some(error);
+        let mut progress = file.progress.lock();
+        // A reader that was told to stop has failed only because of that.
+        progress.canceled = context.is_canceled();
+        progress.error = (!progress.canceled).then_some(error);
     }
     arrived(context, &file, worker);
 }
@@ -189,7 +204,7 @@ impl<'a, 'b> Cutter<'a, 'b> {
 
     /// Kopia cuts a file above the threshold in parts of that length, each an object of its own, and joins them: cutting
     /// begins anew in each part, and only the last reads to the end of a file that has grown.
-    fn run(&mut self, open: &File, worker: &mut Worker) -> source::Result<()> {
+    fn run(&mut self, open: &mut dyn Read, worker: &mut Worker) -> source::Result<()> {
         let big = &self.file.big;
         if !is_in_parts(big) {
             return self.part(open, u64::MAX, worker);
@@ -201,7 +216,7 @@ impl<'a, 'b> Cutter<'a, 'b> {
     }
 
     /// Cuts up to `limit` bytes; an empty part is one empty chunk.
-    fn part(&mut self, open: &File, limit: u64, worker: &mut Worker) -> source::Result<()> {
+    fn part(&mut self, open: &mut dyn Read, limit: u64, worker: &mut Worker) -> source::Result<()> {
         let splitter = Arc::clone(&self.file.big.plan.splitter);
         let capacity = splitter.max_len() + READ_BYTES;
         let mut left = limit;
@@ -218,7 +233,7 @@ impl<'a, 'b> Cutter<'a, 'b> {
                 }
                 scanned = data.len();
                 let want = (READ_BYTES as u64).min(left);
-                match open.take(want).read_to_end(&mut data) {
+                match (&mut *open).take(want).read_to_end(&mut data) {
                     Ok(0) => {
                         at_end = true;
                         break data.len();

@@ -122,14 +122,20 @@ fn unfinished_directory(
     }
     let Some((mut entries, failures)) = node.arrivals.copy() else { return Ok(None) };
     // One that was finished meanwhile counts as finished.
-    unfinished.retain(|child| !entries.iter().any(|entry| entry.name_bytes() == child.name_bytes()));
-    entries.extend(unfinished);
+    let is_there =
+        |child: &DirEntry| entries.others().iter().any(|entry| entry.name_bytes() == child.name_bytes());
+    unfinished.retain(|child| !is_there(child));
+    for child in unfinished {
+        entries.push(child);
+    }
     for file in node.arrivals.files() {
-        entries.extend(file.stored_so_far(context, scratch)?);
+        if let Some(part) = file.stored_so_far(context, scratch)? {
+            entries.push(part);
+        }
     }
     if !node.own.is_directory() {
         // Made up around a single file, whose entry is the root.
-        return Ok(entries.into_iter().next());
+        return Ok(entries.stored_order().next());
     }
     write_directory(context, node, (entries, failures), CHECKPOINT, scratch).map(Some)
 }

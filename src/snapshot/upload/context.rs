@@ -5,6 +5,7 @@ use super::UploadOptions;
 use super::counts::{self, Counts};
 use super::node::{Node, OpenDirectories};
 use super::queue::TaskQueue;
+use crate::actions::{self, Actions, Around, Scope};
 use crate::base::{Counter, Monitor};
 use crate::compression::{self, Compressor};
 use crate::format::IdPrefix;
@@ -14,6 +15,7 @@ use crate::repo::{Repository, RepositoryWriter, WriteOptions};
 use crate::snapshot::{EntryError, Error};
 use crate::splitter::{self, Splitter};
 use parking_lot::Mutex;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -38,6 +40,9 @@ pub(super) struct Context<'a> {
     pub(super) policies: &'a PolicyTree,
     pub(super) monitor: &'a dyn Monitor,
     pub(super) options: &'a UploadOptions,
+    actions: Option<&'a Arc<Actions>>,
+    /// Where the root lies, as commands are told.
+    pub(super) root_path: PathBuf,
     pub(super) counts: Counts,
     pub(super) queue: TaskQueue,
     pub(super) directories: OpenDirectories,
@@ -49,7 +54,7 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Takes from `writer` what all may share, so that whoever saves checkpoints has the writer for itself.
-    pub(super) fn new(writer: &RepositoryWriter<'a>, upload: &Upload<'a>) -> Self {
+    pub(super) fn new(writer: &RepositoryWriter<'a>, upload: &Upload<'a>, root_path: PathBuf) -> Self {
         let write_options = *writer.options();
         Self {
             repository: writer.repository(),
@@ -58,6 +63,8 @@ impl<'a> Context<'a> {
             policies: upload.policies,
             monitor: upload.monitor,
             options: upload.options,
+            actions: upload.actions,
+            root_path,
             counts: Counts::default(),
             queue: TaskQueue::new(write_options.memory.chunk_bytes() as usize),
             directories: OpenDirectories::default(),
@@ -85,6 +92,16 @@ impl<'a> Context<'a> {
             (0, _) => self.write_options.threads.max(1),
             (n, _) => n,
         }
+    }
+
+    /// Runs what the policy wants to be run before a folder. Only a folder's very own policy counts.
+    pub(super) fn begin_folder(&self, policies: &PolicyTree, path: &str) -> actions::Result<Option<Scope>> {
+        let Some(actions) = self.actions.filter(|_| policies.is_defined()) else { return Ok(None) };
+        let own = &policies.policy().actions;
+        let commands = (own.before_folder.as_ref(), own.after_folder.as_ref());
+        // Joining an empty path would add a slash.
+        let path = if path.is_empty() { self.root_path.clone() } else { self.root_path.join(path) };
+        actions.begin(Around::Folder, commands, &path)
     }
 
     /// Gives up: the repository cannot be written to. The cause counts, whichever worker comes first: the others only

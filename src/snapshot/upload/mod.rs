@@ -20,23 +20,32 @@ mod big_file;
 mod checkpoint;
 mod context;
 mod counts;
+mod dispatch;
 mod node;
 mod previous;
 mod queue;
+mod single;
 mod small_files;
 mod walk;
 
 use super::{DirEntry, Error, Result, SnapshotManifest, SnapshotStats};
+use crate::actions::{Actions, Around, Scope};
 use crate::base::Monitor;
 use crate::policy::PolicyTree;
 use crate::repo::RepositoryWriter;
-use crate::source::{Directory, open_single};
+use crate::source::{Directory, open_block_device, open_single};
+use big_file::Input;
 use checkpoint::Checkpointer;
 pub use checkpoint::{CHECKPOINT, Checkpoints, SaveCheckpoint};
 use context::Context;
-use std::path::Path;
+pub use single::Stream;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use walk::Failure;
 
 /// How an upload is to be done.
 #[derive(Clone)]
@@ -79,13 +88,23 @@ pub struct Upload<'a> {
     pub previous: &'a [SnapshotManifest],
     /// How it is to be done.
     pub options: &'a UploadOptions,
+    /// Who runs the commands of the policies, if anybody.
+    pub actions: Option<&'a Arc<Actions>>,
     /// Who saves what is done so far, if anybody.
     pub checkpoints: Option<Checkpoints<'a>>,
     /// Who is told.
     pub monitor: &'a dyn Monitor,
 }
 
-/// Uploads the file or directory at `path`, without checkpoints; see [`Upload::run`].
+/// What is uploaded.
+pub enum UploadSource<'a> {
+    /// A directory, a file, or a block device.
+    Path(&'a Path),
+    /// Something that can only be read once.
+    Stream(Stream),
+}
+
+/// Uploads what lies at `path`, without checkpoints and actions; see [`Upload::run`].
 ///
 /// # Errors
 /// Those of [`Upload::run`].
@@ -97,39 +116,86 @@ pub fn upload(
     monitor: &dyn Monitor,
     options: &UploadOptions,
 ) -> Result<Uploaded> {
-    Upload { policies, previous, options, checkpoints: None, monitor }.run(writer, path)
+    Upload { policies, previous, options, actions: None, checkpoints: None, monitor }
+        .run(writer, UploadSource::Path(path))
 }
 
 impl Upload<'_> {
-    /// Uploads the file or directory at `path`.
+    /// Uploads a source.
     ///
     /// Nothing is visible before the session is flushed, but what a checkpoint makes so.
     ///
     /// # Errors
-    /// [`Error::Source`] when the root cannot be read; whatever the repository says when it cannot be written to.
-    /// Failures of single entries are no errors: they are counted, named to the monitor, and recorded in the snapshot.
-    pub fn run(mut self, writer: &mut RepositoryWriter<'_>, path: &Path) -> Result<Uploaded> {
-        let unreadable = |source| Error::Source { path: path.to_owned(), source };
-        let failed = |failure| match failure {
-            walk::Failure::Source(source) => unreadable(source),
-            walk::Failure::Repository(error) => error,
-        };
-        let metadata = std::fs::metadata(path)
-            .map_err(|source| unreadable(crate::source::Error::Root { path: path.to_owned(), source }))?;
+    /// [`Error::Source`] when the root cannot be read, [`Error::Action`] when a command before it has failed that must
+    /// not; whatever the repository says when it cannot be written to. Failures of single entries are no errors: they
+    /// are counted, named to the monitor, and recorded in the snapshot.
+    pub fn run(self, writer: &mut RepositoryWriter<'_>, source: UploadSource<'_>) -> Result<Uploaded> {
         for warning in algorithms::unknown(self.policies) {
             (writer.repository().environment().warn)(&warning);
         }
-        let checkpoints = self.checkpoints.take();
-        let context = Context::new(writer, &self);
-        let checkpointer = checkpoints.map(|checkpoints| Checkpointer { checkpoints, writer });
-        if metadata.is_dir() {
-            let (directory, entry) = Directory::open_root(path).map_err(unreadable)?;
-            walk::upload_directory(&context, directory, entry, self.previous, checkpointer).map_err(failed)
-        } else if metadata.is_file() {
-            let (parent, entry) = open_single(path).map_err(unreadable)?;
-            walk::upload_single(&context, parent, entry, checkpointer).map_err(failed)
-        } else {
-            Err(Error::UnsupportedSource { path: path.to_owned() })
+        match source {
+            UploadSource::Path(path) => {
+                let metadata = std::fs::metadata(path).map_err(|source| {
+                    let source = crate::source::Error::Root { path: path.to_owned(), source };
+                    Error::Source { path: path.to_owned(), source }
+                })?;
+                if metadata.is_dir() {
+                    self.directory(writer, path)
+                } else {
+                    self.file(writer, path, &metadata)
+                }
+            }
+            UploadSource::Stream(stream) => {
+                let path = PathBuf::from(&stream.directory);
+                let (context, checkpointer) = self.begin(writer, &path);
+                single::upload_stream(&context, stream, checkpointer).map_err(|failure| failure.of(&path))
+            }
         }
+    }
+
+    fn begin<'c, 'w>(
+        mut self,
+        writer: &'c mut RepositoryWriter<'w>,
+        path: &Path,
+    ) -> (Context<'c>, Option<Checkpointer<'c, 'w>>)
+    where
+        Self: 'c,
+    {
+        let checkpoints = self.checkpoints.take();
+        let context = Context::new(writer, &self, path.to_owned());
+        (context, checkpoints.map(|checkpoints| Checkpointer { checkpoints, writer }))
+    }
+
+    fn directory(self, writer: &mut RepositoryWriter<'_>, path: &Path) -> Result<Uploaded> {
+        let own = &self.policies.policy().actions;
+        let commands = (own.before_snapshot_root.as_ref(), own.after_snapshot_root.as_ref());
+        let previous = self.previous;
+        // Ends with this function: then the command after is run.
+        let scope = self.actions.map(|actions| actions.begin(Around::SnapshotRoot, commands, path));
+        let scope = scope.transpose().map_err(|error| Failure::Action(error).of(path))?.flatten();
+        let read = scope.as_ref().and_then(Scope::replacement).unwrap_or(path);
+        let (directory, mut entry) =
+            Directory::open_root(read).map_err(|error| Failure::Source(error).of(read))?;
+        if let Some(name) = path.file_name() {
+            entry.name = name.as_bytes().into();
+        }
+        let (context, checkpointer) = self.begin(writer, path);
+        walk::upload_directory(&context, directory, entry, previous, checkpointer)
+            .map_err(|failure| failure.of(path))
+    }
+
+    fn file(self, writer: &mut RepositoryWriter<'_>, path: &Path, metadata: &Metadata) -> Result<Uploaded> {
+        let failed = |failure: Failure| failure.of(path);
+        let (parent, entry, input) = if metadata.is_file() {
+            let (parent, entry) = open_single(path).map_err(Failure::Source).map_err(failed)?;
+            (parent, entry, Input::ByName)
+        } else if metadata.file_type().is_block_device() {
+            let (parent, entry, device) = open_block_device(path).map_err(Failure::Source).map_err(failed)?;
+            (parent, entry, Input::Reader(Box::new(device)))
+        } else {
+            return Err(Error::UnsupportedSource { path: path.to_owned() });
+        };
+        let (context, checkpointer) = self.begin(writer, path);
+        single::upload_file(&context, parent, entry, input, checkpointer).map_err(failed)
     }
 }

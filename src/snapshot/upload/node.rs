@@ -2,9 +2,11 @@
 
 use super::big_file::FileInProgress;
 use super::previous::Previous;
+use crate::actions::Scope;
 use crate::policy::PolicyTree;
+use crate::snapshot::packed::PackedEntries;
 use crate::snapshot::{DirEntry, EntryError, EntryType, Mode};
-use crate::source::{Directory, Entry, IgnoreContext};
+use crate::source::{self, Directory, Entry, IgnoreContext};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,9 +27,20 @@ pub(super) struct Node {
     pub(super) ignore: Arc<IgnoreContext>,
     pub(super) previous: Previous,
     pub(super) arrivals: Arrivals,
+    /// Why the listing broke off, if it did: then the directory is a failure, whatever has arrived of it.
+    pub(super) broken: Mutex<Option<source::Error>>,
+    /// Runs the folder's command after when it is dropped.
+    pub(super) scope: Mutex<Option<Scope>>,
 }
 
 impl Node {
+    /// Runs what the policy wants to be run after the folder.
+    pub(super) fn leave(&self) {
+        // Not dropped under the lock: it may take minutes.
+        let scope = self.scope.lock().take();
+        drop(scope);
+    }
+
     /// The path of a member below the snapshot's root.
     pub(super) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
@@ -65,11 +78,11 @@ impl OpenDirectories {
 }
 
 /// Entries of a directory, and failures with whether the policy forgives them.
-pub(super) type Arrived = (Vec<DirEntry>, Vec<(EntryError, bool)>);
+pub(super) type Arrived = (PackedEntries, Vec<(EntryError, bool)>);
 
 #[derive(Default)]
 struct Members {
-    entries: Vec<DirEntry>,
+    entries: PackedEntries,
     failures: Vec<(EntryError, bool)>,
     /// Big files being read.
     files: Vec<Weak<FileInProgress>>,
@@ -95,7 +108,8 @@ impl Arrivals {
     }
 
     pub(super) fn add_entries(&self, entries: impl IntoIterator<Item = DirEntry>) {
-        self.members.lock().entries.extend(entries);
+        let mut members = self.members.lock();
+        entries.into_iter().for_each(|entry| members.entries.push(entry));
     }
 
     pub(super) fn add_failure(&self, error: EntryError, ignored: bool) {
@@ -124,7 +138,7 @@ impl Arrivals {
     pub(super) fn lacks_directory(&self, name: &[u8]) -> bool {
         let members = self.members.lock();
         let is_it = |entry: &DirEntry| entry.kind == EntryType::Directory && entry.name_bytes() == name;
-        !members.taken && !members.entries.iter().any(is_it)
+        !members.taken && !members.entries.others().iter().any(is_it)
     }
 
     /// Remembers a big file while it is being read.

@@ -3,7 +3,9 @@
 use super::context::Context;
 use crate::base::Entropy;
 use crate::object::ObjectId;
-use crate::snapshot::{DirEntry, EntryType, Mode, read_directory};
+use crate::snapshot::directory_stream::read_members;
+use crate::snapshot::packed::PackedEntries;
+use crate::snapshot::{DirEntry, EntryType, Mode};
 use crate::source::{Entry, EntryKind};
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct PreviousDirectory {
     /// Sorted by name; names are unique but for those mangled from bytes that are no UTF-8, which never match.
-    entries: Vec<DirEntry>,
+    entries: PackedEntries,
 }
 
 /// The directories of earlier snapshots that a directory is compared with, the most trusted first.
@@ -29,10 +31,10 @@ impl Previous {
                 continue;
             }
             seen.push(id);
-            match read_directory(context.repository().objects(), id) {
-                Ok(manifest) => {
-                    let mut entries = manifest.entries;
-                    entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+            let mut entries = PackedEntries::default();
+            match read_members(context.repository().objects(), id, |entry| entries.push(entry)) {
+                Ok(()) => {
+                    entries.sort();
                     loaded.push(Arc::new(PreviousDirectory { entries }));
                 }
                 Err(error) => context.monitor.warn(&format!(
@@ -46,22 +48,20 @@ impl Previous {
     /// The objects of a child directory in the earlier snapshots.
     pub(super) fn child_directories<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ObjectId> + 'a {
         self.0.iter().filter_map(move |directory| {
-            directory.find(name).filter(|entry| entry.kind == EntryType::Directory).map(|entry| entry.obj)
+            directory
+                .entries
+                .find(name)
+                .filter(|entry| entry.kind == EntryType::Directory)
+                .map(|entry| entry.obj)
         })
     }
 
     /// The earlier entry that proves that `entry` need not be read: same name, kind, times, size, mode and owner.
     ///
     /// Source: kopia `snapshot/upload/upload.go` `metadataEquals`.
-    pub(super) fn find_unchanged(&self, entry: &Entry, name: &str) -> Option<&DirEntry> {
-        self.0.iter().find_map(|directory| directory.find(name).filter(|known| is_unchanged(known, entry)))
-    }
-}
-
-impl PreviousDirectory {
-    fn find(&self, name: &str) -> Option<&DirEntry> {
-        let at = self.entries.binary_search_by(|entry| entry.name.as_bytes().cmp(name.as_bytes())).ok()?;
-        self.entries.get(at)
+    pub(super) fn find_unchanged(&self, entry: &Entry, name: &str) -> Option<DirEntry> {
+        let unchanged = |known: &DirEntry| is_unchanged(known, entry);
+        self.0.iter().find_map(|directory| directory.entries.find(name).filter(unchanged))
     }
 }
 

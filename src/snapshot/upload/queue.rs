@@ -9,6 +9,11 @@ use std::collections::VecDeque;
 /// As many contents as the default hash works on at once.
 const CHUNKS_AT_ONCE: usize = 4;
 
+/// Batches of small files that may wait while more are being made; each is up to 64 names.
+const BATCHES_WAITING: usize = 64;
+/// Big files that may wait.
+const BIG_FILES_WAITING: usize = 1024;
+
 /// Something to do.
 pub(super) enum Task {
     /// Chunks of big files to hash and store.
@@ -112,6 +117,16 @@ impl TaskQueue {
             }
             self.wait(&mut state);
         }
+    }
+
+    /// A task of those that wait in too great a number: whoever makes more of them does some first.
+    pub(super) fn excess(&self) -> Option<Task> {
+        let mut state = self.state.lock();
+        if state.files.len() > BATCHES_WAITING {
+            return state.files.pop_front().map(Task::Files);
+        }
+        let too_many = state.big_files.len() > BIG_FILES_WAITING;
+        too_many.then(|| state.big_files.pop_front()).flatten().map(Task::BigFile)
     }
 
     /// Reserves a buffer of `capacity` bytes, or hands out chunks to work on until there is room for it.

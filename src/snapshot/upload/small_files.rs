@@ -1,6 +1,6 @@
 //! Files that fit in one content, and links: many at a time, in one buffer.
 
-use super::big_file::BigFile;
+use super::big_file::{BigFile, Input};
 use super::context::{Context, FilePlan};
 use super::counts;
 use super::node::{Node, stored_entry};
@@ -88,7 +88,9 @@ pub(super) fn process(context: &Context<'_>, batch: FileBatch, worker: &mut Work
                 arrived += 1;
             }
             // It stays pending until the big file has arrived.
-            Ok(Outcome::Grown) => context.queue.push_big_file(BigFile::new(&node, entry, plan)),
+            Ok(Outcome::Grown) => {
+                context.queue.push_big_file(BigFile::new(&node, entry, plan, Input::ByName));
+            }
             Err(error) => {
                 walk::file_failed(context, &node, &entry, &error);
                 arrived += 1;

@@ -3,7 +3,7 @@
 //! Source: kopia `fs/ignorefs/ignorefs.go`.
 
 use super::{Pattern, file};
-use crate::source::{Directory, Listed, Result};
+use crate::source::{Directory, Listed, Names, Result};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl IgnoreContext {
 
     /// The context of a directory below one with the context `parent`.
     ///
-    /// `listed` is the directory's listing, `path` its path from the root (`""` for the root, else `/…`), `defined` the
+    /// `names` are the directory's, `path` its path from the root (`""` for the root, else `/…`), `defined` the
     /// policy defined for this very directory; the root of a source always has one.
     ///
     /// # Errors
@@ -49,11 +49,11 @@ impl IgnoreContext {
     pub fn enter(
         parent: &Arc<Self>,
         directory: &Directory,
-        listed: &[Listed],
+        names: &Names,
         path: &str,
         defined: Option<&IgnorePolicy>,
     ) -> Result<Arc<Self>> {
-        Self::enter_with(parent, path, defined, |name| file::open(directory, listed, name))
+        Self::enter_with(parent, path, defined, |name| file::open(directory, names, name))
     }
 
     /// The same for a directory that is no live one: `open` opens an ignore file of it, if there is one.

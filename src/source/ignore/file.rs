@@ -2,7 +2,7 @@
 
 use super::pattern::Pattern;
 use crate::source::directory::entry_error;
-use crate::source::{Directory, EntryKind, Listed, Result};
+use crate::source::{Directory, EntryKind, Names, Result};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -13,27 +13,18 @@ const MAX_LINE_BYTES: usize = (64 << 10) - 1;
 /// More rules in one file are refused rather than held in memory.
 const MAX_RULES: usize = 200_000;
 
-/// Opens the ignore file `name` of a directory, or says that there is none. `listed` is the directory's listing: a look
-/// into it is cheaper than a question to the file system.
-pub(super) fn open(directory: &Directory, listed: &[Listed], name: &str) -> Result<Option<File>> {
+/// Opens the ignore file `name` of a directory, or says that there is none. `names` are the directory's: a look at them is
+/// cheaper than a question to the file system.
+pub(super) fn open(directory: &Directory, names: &Names, name: &str) -> Result<Option<File>> {
     let Some(path) = below(name) else { return Ok(None) };
-    let kind = if path.contains('/') {
-        directory.stat(path.as_bytes()).map(|entry| entry.kind).ok()
-    } else {
-        find(listed, path.as_bytes()).and_then(Listed::entry).map(|entry| entry.kind)
-    };
+    let is_there = path.contains('/') || names.contains(path.as_bytes());
+    let kind = is_there.then(|| directory.stat(path.as_bytes()).ok()).flatten().map(|entry| entry.kind);
     match kind {
         Some(EntryKind::File) => directory.open_file(path.as_bytes()).map(Some),
         // The one place where the walk follows a link below its root.
         Some(EntryKind::Symlink) => directory.open_linked_file(path.as_bytes()).map(Some),
         _ => Ok(None),
     }
-}
-
-/// Finds a name in a sorted listing.
-pub(super) fn find<'a>(listed: &'a [Listed], name: &[u8]) -> Option<&'a Listed> {
-    let at = listed.binary_search_by(|entry| entry.name().cmp(name)).ok()?;
-    listed.get(at)
 }
 
 /// A name of an ignore file as a clean path below its directory; `None` if it names the directory itself.

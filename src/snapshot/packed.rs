@@ -1,0 +1,225 @@
+//! Many members of a directory in little memory: 60 bytes and the name for each file.
+//!
+//! A file or link is kept as a record of bytes; what a record cannot hold, directories among them, stays as it is. Order
+//! is that of the names; the order of a stored directory, directories first, is made when it is asked for.
+
+use super::{DirEntry, EntryType, Mode};
+use crate::base::Timestamp;
+use crate::format::ContentId;
+use crate::object::ObjectId;
+use std::cmp::Ordering;
+
+/// Records are kept in blocks, so that a million of them are not copied whenever there is no more room.
+const BLOCK_BYTES: usize = 256 << 10;
+/// Kind, mode, size, mtime, uid, gid, length of the content's key, length of the name.
+const HEAD_BYTES: usize = 1 + 4 + 8 + 8 + 4 + 4 + 1 + 2;
+
+/// Members of a directory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PackedEntries {
+    blocks: Vec<Vec<u8>>,
+    /// Where each record begins: the block and the place in it, as one number.
+    places: Vec<u32>,
+    others: Vec<DirEntry>,
+}
+
+impl PackedEntries {
+    pub(super) fn push(&mut self, entry: DirEntry) {
+        match key(&entry).and_then(|key| self.record(&entry, &key)) {
+            Some(place) => self.places.push(place),
+            None => self.others.push(entry),
+        }
+    }
+
+    /// Those that are no plain files or links, in the order they came in unless they were sorted.
+    pub(super) fn others(&self) -> &[DirEntry] {
+        &self.others
+    }
+
+    /// Orders everything by name; needed for all that follows.
+    pub(super) fn sort(&mut self) {
+        let mut places = std::mem::take(&mut self.places);
+        places.sort_unstable_by(|a, b| self.name(*a).cmp(self.name(*b)));
+        self.places = places;
+        self.others.sort_by(|a, b| a.name_bytes().cmp(b.name_bytes()));
+    }
+
+    /// The member of a name.
+    pub(super) fn find(&self, name: &str) -> Option<DirEntry> {
+        let name = name.as_bytes();
+        if let Ok(at) = self.others.binary_search_by(|entry| entry.name_bytes().cmp(name)) {
+            return self.others.get(at).cloned();
+        }
+        let at = self.places.binary_search_by(|place| self.name(*place).cmp(name)).ok()?;
+        self.unpack(*self.places.get(at)?)
+    }
+
+    /// All members in the order in which a directory is stored.
+    pub(super) fn stored_order(&self) -> impl Iterator<Item = DirEntry> + '_ {
+        let is_directory = |entry: &&DirEntry| entry.kind == EntryType::Directory;
+        let directories = self.others.iter().filter(is_directory).cloned();
+        let mut plain = self.places.iter().map(|place| (self.name(*place), *place)).peekable();
+        let mut others = self.others.iter().filter(move |entry| !is_directory(entry)).peekable();
+        let rest = std::iter::from_fn(move || {
+            let order = match (plain.peek(), others.peek()) {
+                (Some((name, _)), Some(other)) => name.cmp(&other.name_bytes()),
+                (Some(_), None) => Ordering::Less,
+                (None, _) => Ordering::Greater,
+            };
+            if order == Ordering::Less {
+                plain.next().and_then(|(_, place)| self.unpack(place))
+            } else {
+                others.next().cloned()
+            }
+        });
+        directories.chain(rest)
+    }
+
+    fn record(&mut self, entry: &DirEntry, key: &[u8]) -> Option<u32> {
+        let name = entry.name.as_bytes();
+        let length = HEAD_BYTES + key.len() + name.len();
+        if self.blocks.last().is_none_or(|block| block.len() + length > BLOCK_BYTES) {
+            // The first grows with its directory; where there is a second, there may be many.
+            let room = if self.blocks.is_empty() { 0 } else { BLOCK_BYTES };
+            self.blocks.push(Vec::with_capacity(room));
+        }
+        let number = self.blocks.len() - 1;
+        let block = self.blocks.last_mut()?;
+        let place = u32::try_from(number * BLOCK_BYTES + block.len()).ok()?;
+        block.push(u8::from(entry.kind == EntryType::Symlink));
+        block.extend_from_slice(&entry.mode.posix().to_le_bytes());
+        block.extend_from_slice(&entry.size.to_le_bytes());
+        block.extend_from_slice(&entry.mtime.as_nanos().to_le_bytes());
+        block.extend_from_slice(&entry.uid.to_le_bytes());
+        block.extend_from_slice(&entry.gid.to_le_bytes());
+        block.push(u8::try_from(key.len()).ok()?);
+        block.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
+        block.extend_from_slice(key);
+        block.extend_from_slice(name);
+        Some(place)
+    }
+
+    fn bytes(&self, place: u32) -> &[u8] {
+        let place = place as usize;
+        let block = self.blocks.get(place / BLOCK_BYTES).map_or(&[][..], Vec::as_slice);
+        block.get(place % BLOCK_BYTES..).unwrap_or_default()
+    }
+
+    fn name(&self, place: u32) -> &[u8] {
+        let mut reader = Reader(self.bytes(place));
+        reader.skip(HEAD_BYTES - 3);
+        let (key, name) = reader.lengths();
+        reader.skip(key);
+        reader.take(name)
+    }
+
+    fn unpack(&self, place: u32) -> Option<DirEntry> {
+        let mut reader = Reader(self.bytes(place));
+        let kind = if reader.array::<1>() == [1] { EntryType::Symlink } else { EntryType::File };
+        let mode = Mode::from_posix(u32::from_le_bytes(reader.array()));
+        let size = u64::from_le_bytes(reader.array());
+        let mtime = Timestamp::from_nanos(i64::from_le_bytes(reader.array()));
+        let (uid, gid) = (u32::from_le_bytes(reader.array()), u32::from_le_bytes(reader.array()));
+        let (key, name) = reader.lengths();
+        let obj = ObjectId::direct(ContentId::from_key(reader.take(key))?);
+        let name = std::str::from_utf8(reader.take(name)).ok()?.to_owned();
+        Some(DirEntry { name, kind, mode, size, mtime, uid, gid, obj, ..DirEntry::default() })
+    }
+}
+
+/// The content of an entry that a record can hold.
+fn key(entry: &DirEntry) -> Option<Vec<u8>> {
+    let content = entry.obj.content()?;
+    let is_plain = matches!(entry.kind, EntryType::File | EntryType::Symlink)
+        && entry.obj == ObjectId::direct(content)
+        && entry.raw_name.is_none()
+        && entry.summ.is_none()
+        && entry.extra.is_empty()
+        && u16::try_from(entry.name.len()).is_ok();
+    let mut key = Vec::with_capacity(33);
+    content.append_key(&mut key);
+    is_plain.then_some(key)
+}
+
+/// Reads the bytes that `record` has written.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at_checked(length).unwrap_or_default();
+        self.0 = rest;
+        taken
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.take(length);
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.take(N).try_into().unwrap_or([0; N])
+    }
+
+    /// Of the key and of the name.
+    fn lengths(&mut self) -> (usize, usize) {
+        (usize::from(self.array::<1>()[0]), usize::from(u16::from_le_bytes(self.array())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::DirSummary;
+    use proptest::prelude::*;
+
+    fn entries() -> impl Strategy<Value = Vec<DirEntry>> {
+        let kinds = [EntryType::File, EntryType::Symlink, EntryType::Directory, EntryType::Unknown];
+        let what = (prop::sample::select(kinds.to_vec()), any::<bool>());
+        let numbers = (any::<u64>(), any::<i64>(), any::<u32>(), any::<u32>(), 0_u32..0o10000);
+        let ids = prop::sample::select(vec!["", "abcd", "kabcd", "Iabcd", "Zabcd", "xabcd"]);
+        let entry = (what, numbers, ids).prop_map(|((kind, plain), numbers, obj)| {
+            let (size, mtime, uid, gid, mode) = numbers;
+            let (mode, mtime) = (Mode::from_posix(mode), Timestamp::from_nanos(mtime));
+            let summ = (!plain).then(|| Box::new(DirSummary::default()));
+            let obj = obj.parse().unwrap();
+            DirEntry { kind, mode, size, mtime, uid, gid, obj, summ, ..DirEntry::default() }
+        });
+        prop::collection::btree_map("[a-z\u{e9}]{1,6}", entry, 0..40)
+            .prop_map(|named| named.into_iter().map(|(name, entry)| DirEntry { name, ..entry }).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_back_as_they_were(entries in entries(), rotate in 0_usize..40) {
+            let mut packed = PackedEntries::default();
+            let mut shuffled = entries.clone();
+            let by = rotate % shuffled.len().max(1);
+            shuffled.rotate_left(by);
+            shuffled.iter().cloned().for_each(|entry| packed.push(entry));
+            packed.sort();
+            for entry in &entries {
+                prop_assert_eq!(packed.find(&entry.name), Some(entry.clone()));
+            }
+            let mut expected = entries;
+            expected.sort_by_key(|entry| (entry.kind != EntryType::Directory, entry.name.clone()));
+            prop_assert_eq!(packed.stored_order().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn many_blocks_are_one_list() {
+        let mut packed = PackedEntries::default();
+        let obj: ObjectId = "0123456789abcdef0123456789abcdef".parse().unwrap();
+        for number in 0..20_000_u64 {
+            let name = format!("file{:05}", (number * 7919) % 20_000);
+            packed.push(DirEntry { name, size: number, kind: EntryType::File, obj, ..DirEntry::default() });
+        }
+        packed.sort();
+        assert!(packed.blocks.len() > 3 && packed.others.is_empty());
+        assert_eq!(packed.find("file07919").unwrap().size, 1);
+        assert!(packed.find("file").is_none());
+        let names: Vec<_> = packed.stored_order().map(|entry| entry.name).collect();
+        assert!(names.len() == 20_000 && names.is_sorted());
+        let bytes: usize = packed.blocks.iter().map(Vec::capacity).sum();
+        assert!((bytes + packed.places.capacity() * 4) / 20_000 < 90);
+    }
+}

@@ -1,0 +1,191 @@
+//! The members of one directory: take over what is unchanged, hand out everything else.
+
+use super::big_file::{BigFile, Input};
+use super::context::Context;
+use super::counts;
+use super::node::{Node, stored_entry};
+use super::previous::is_forced;
+use super::small_files::{FileBatch, is_small};
+use super::walk::{PendingDirectory, Worker, perform};
+use crate::base::{Counter, gojson};
+use crate::snapshot::DirEntry;
+use crate::source::{Entry, EntryKind, Listed, Names};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Hands out the members of one directory.
+pub(super) struct Dispatcher<'a, 'b> {
+    context: &'a Context<'b>,
+    node: &'a Arc<Node>,
+    batch: FileBatch,
+    directories: Vec<PendingDirectory>,
+    unchanged: Vec<DirEntry>,
+    mangled: HashSet<String>,
+    /// The path of the member at hand, from the root, with a leading slash.
+    path: String,
+    /// How much of it is the directory's.
+    prefix: usize,
+}
+
+impl<'a, 'b> Dispatcher<'a, 'b> {
+    pub(super) fn new(context: &'a Context<'b>, node: &'a Arc<Node>) -> Self {
+        let path = if node.path.is_empty() { "/".to_owned() } else { format!("/{}/", node.path) };
+        Self {
+            context,
+            node,
+            batch: FileBatch::new(node),
+            directories: Vec::new(),
+            unchanged: Vec::new(),
+            mangled: HashSet::new(),
+            prefix: path.len(),
+            path,
+        }
+    }
+
+    /// Looks at the members piece by piece, so that what waits to be read stays little however many they are.
+    pub(super) fn members(mut self, names: &Names, worker: &mut Worker) {
+        let node = self.node;
+        for listed in node.directory.members(names) {
+            if self.context.is_canceled() {
+                break;
+            }
+            match listed {
+                Ok(listed) => self.some(listed),
+                Err(error) => {
+                    *node.broken.lock() = Some(error);
+                    break;
+                }
+            }
+            while let Some(task) = self.context.queue.excess() {
+                perform(self.context, task, worker);
+            }
+        }
+        self.flush_batch();
+        // Taken from the end, so that directories are walked in order.
+        self.directories.reverse();
+        self.node.arrivals.expect(self.directories.len());
+        self.context.queue.push_directories(std::mem::take(&mut self.directories));
+    }
+
+    fn some(&mut self, listed: Vec<Listed>) {
+        let prefix = self.prefix;
+        for member in listed {
+            let name = gojson::lossy(member.name()).into_owned();
+            self.path.truncate(prefix);
+            self.path.push_str(&name);
+            if self.is_included(&member) && self.is_distinct(&member, &name) {
+                match member {
+                    Listed::Entry(entry) => self.member(entry, name),
+                    Listed::Failed { is_dir_hint, error, .. } => self.unlisted(&name, is_dir_hint, &error),
+                }
+            }
+        }
+        self.node.arrivals.add_entries(std::mem::take(&mut self.unchanged));
+    }
+
+    fn is_included(&self, member: &Listed) -> bool {
+        let (counts, monitor) = (&self.context.counts, self.context.monitor);
+        self.node.ignore.includes(&self.path, member, self.node.own.device, &mut |excluded| {
+            if excluded.is_directory() {
+                counts::add(&counts.excluded_dir_count, 1);
+                monitor.add(Counter::ExcludedDirs, 1);
+            } else {
+                counts::add(&counts.excluded_file_count, 1);
+                counts::add(&counts.excluded_total_size, excluded.entry().map_or(0, |entry| entry.size));
+                monitor.add(Counter::ExcludedFiles, 1);
+            }
+        })
+    }
+
+    /// Two names whose bytes are no UTF-8 may become one. Only one entry of a name can be restored, and Kopia would even
+    /// collect the other's data, so the second is a failure and not a silent loss.
+    fn is_distinct(&mut self, member: &Listed, name: &str) -> bool {
+        if std::str::from_utf8(member.name()).is_ok() || self.mangled.insert(name.to_owned()) {
+            return true;
+        }
+        let ignored = self.node.policies.policy().error_handling.ignore_file_errors.unwrap_or(false);
+        let message = format!(
+            "its name (bytes {}) is not UTF-8 and becomes equal to another's when stored",
+            hex::encode(member.name())
+        );
+        self.context.entry_failed(self.node, &self.node.path_of(name), message, ignored);
+        false
+    }
+
+    fn member(&mut self, entry: Entry, name: String) {
+        match entry.kind {
+            EntryKind::Directory => {
+                let parent = Arc::clone(self.node);
+                self.directories.push(PendingDirectory { parent, entry, name });
+            }
+            EntryKind::File | EntryKind::Symlink => self.file(entry, &name),
+            EntryKind::Other => self.unknown(&name),
+        }
+    }
+
+    fn file(&mut self, entry: Entry, name: &str) {
+        let context = self.context;
+        if let Some(known) = self.find_unchanged(&entry, name) {
+            counts::add(&context.counts.cached_files, 1);
+            counts::add(&context.counts.total_size, known.size);
+            context.monitor.add(Counter::CachedFiles, 1);
+            context.monitor.add(Counter::CachedBytes, known.size);
+            self.unchanged.push(known);
+            return;
+        }
+        let tree = self.node.policies.child(name);
+        let mut plan = context.plan(tree.policy(), name, entry.size);
+        if entry.kind == EntryKind::Symlink {
+            plan.options.compressor = None;
+        } else {
+            counts::add(&context.counts.non_cached_files, 1);
+            if !is_small(&plan, entry.size) {
+                self.node.arrivals.expect(1);
+                context.queue.push_big_file(BigFile::new(self.node, entry, plan, Input::ByName));
+                return;
+            }
+        }
+        self.batch.push(entry, plan);
+        if self.batch.is_full() {
+            self.flush_batch();
+        }
+    }
+
+    /// The entry to store without reading the file: metadata of today, data of the earlier snapshot. A name that is not
+    /// UTF-8 never matches: it may stand for another's.
+    fn find_unchanged(&self, entry: &Entry, name: &str) -> Option<DirEntry> {
+        let options = self.context.options;
+        let entropy = self.context.repository().environment().entropy.as_ref();
+        std::str::from_utf8(&entry.name).ok()?;
+        let known = self.node.previous.find_unchanged(entry, name)?;
+        if is_forced(options.force_hash_percent, entropy) {
+            return None;
+        }
+        Some(DirEntry { obj: known.obj, ..stored_entry(entry, name.to_owned(), known.kind) })
+    }
+
+    fn unknown(&self, name: &str) {
+        let policy = self.node.policies.child(name).policy();
+        if !policy.error_handling.ignore_unknown_types.unwrap_or(true) {
+            let message = "it is neither a file, a directory nor a link".to_owned();
+            self.context.entry_failed(self.node, &self.node.path_of(name), message, false);
+        }
+    }
+
+    fn unlisted(&self, name: &str, is_directory: bool, error: &std::io::Error) {
+        let handling = &self.node.policies.child(name).policy().error_handling;
+        let forgiven =
+            if is_directory { handling.ignore_directory_errors } else { handling.ignore_file_errors };
+        let path = self.node.path_of(name);
+        self.context.entry_failed(self.node, &path, error.to_string(), forgiven.unwrap_or(false));
+    }
+
+    fn flush_batch(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let batch = std::mem::replace(&mut self.batch, FileBatch::new(self.node));
+        self.node.arrivals.expect(batch.len());
+        self.context.queue.push_files(batch);
+    }
+}
