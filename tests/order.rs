@@ -5,7 +5,9 @@
 use crate::support::live_tree::write;
 use crate::support::world::{self, World, noise};
 use packhorse::base::{ErrorClass, MIB, MemoryBudget};
-use packhorse::blob::{Call, Fault, Faulty, Memory, Operation, Recording};
+use packhorse::blob::{
+    BlobId, Call, Fault, Faulty, Memory, Operation, PutOptions, Recording, Storage, StorageExt,
+};
 use packhorse::content::Scratch;
 use packhorse::format::IdPrefix;
 use packhorse::repo::{Repository, WriteOptions};
@@ -169,4 +171,55 @@ fn a_pack_that_cannot_be_stored_is_named_by_no_index() {
     assert_eq!(class, Err(ErrorClass::Full));
     let calls = recorded.store.calls().split_off(before);
     assert_eq!((puts(&calls, "s").len(), puts(&calls, "x").len(), deletes(&calls).len()), (1, 0, 0));
+}
+
+/// A run whose packs are all stored and whose index is not.
+fn broken_run(recorded: &Recorded, source: &Path) {
+    let is_index = |call: &Call| call.operation == Operation::Put && call.id_or_prefix.starts_with('x');
+    let fails = move |call: &Call| if is_index(call) { Fault::Before(ErrorClass::Full) } else { Fault::None };
+    let repository = recorded.world.open_through(Arc::new(Faulty::new(recorded.store.clone(), fails)));
+    let mut writer = world::begin(&repository);
+    let run = world::upload_only(&mut writer, source);
+    let now = repository.environment().clock.now();
+    world::manifest(world::source(), &run.uploaded, now, now).save(&mut writer).unwrap();
+    writer.flush().unwrap_err();
+}
+
+fn packs(recorded: &Recorded, prefix: &str) -> Vec<BlobId> {
+    let mut packs = recorded.store.list_all(prefix).unwrap();
+    packs.sort_by_key(|pack| pack.length);
+    packs.into_iter().map(|pack| pack.id).collect()
+}
+
+#[test]
+fn the_next_run_takes_over_what_is_whole_and_no_manifest() {
+    let (recorded, source) = (Recorded::new(), big_source());
+    broken_run(&recorded, source.path());
+    let stored = packs(&recorded, "p");
+    assert_eq!((stored.len(), packs(&recorded, "q").len()), (3, 1));
+    // One was lost, another has a hole.
+    recorded.store.delete(&stored[2]).unwrap();
+    let mut holed = recorded.store.get(&stored[1], None).unwrap();
+    holed[5 * MIB as usize..][..100].fill(0);
+    recorded.store.put(&stored[1], &[&holed], PutOptions::default()).unwrap();
+
+    let repository = recorded.world.open();
+    let mut writer = world::begin(&repository);
+    let adopted = writer.objects().contents().adopt_abandoned_packs().unwrap();
+    writer.flush().unwrap();
+    let repository = recorded.world.open();
+    let entries: Vec<_> = repository.contents().index().iter(false).map(|entry| entry.id()).collect();
+    assert!(adopted > 3 && entries.len() as u64 == adopted, "{adopted} of {}", entries.len());
+    for id in &entries {
+        assert!(id.prefix() != IdPrefix::MANIFEST);
+        repository.contents().verify(id).unwrap();
+    }
+    assert!(repository.load_manifests().unwrap().find(&[]).is_empty());
+    recorded.changes(back_up(source.path()));
+    let repository = recorded.world.open();
+    let ids: Vec<_> = repository.contents().index().iter(false).map(|entry| entry.id()).collect();
+    for id in &ids {
+        repository.contents().verify(id).unwrap();
+    }
+    assert!(ids.len() > entries.len());
 }

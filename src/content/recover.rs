@@ -3,6 +3,9 @@
 //! A run that was killed leaves its session marker and complete packs, each with an encrypted index of its own in the
 //! trailer. The next run of the same identity takes their contents over into its own index instead of uploading them
 //! again. That is safe beside a run that is still alive: both then write equal entries.
+//!
+//! Manifests are left behind: they would show snapshots whose other packs were perhaps never stored. And a pack is read
+//! before it is trusted: after a power cut a file may have its length and its end, and holes between.
 
 use super::pack::{PackedContent, read_local_index};
 use super::session::{ClientIdentity, list_sessions, session_of};
@@ -10,6 +13,8 @@ use super::upload::StoredPack;
 use super::{ContentReader, Error, Result};
 use crate::base::Timestamp;
 use crate::blob::{BlobId, BlobMetadata, StorageExt};
+use crate::format::IdPrefix;
+use crate::index::IndexEntry;
 use std::collections::HashSet;
 
 /// Unindexed packs younger than this are certain to outlive the next blob collection.
@@ -17,6 +22,9 @@ const ADOPTABLE_AGE_NANOS: i64 = 20 * 3600 * 1_000_000_000;
 
 /// A session flushes every ten minutes; one that has not for three times as long is dead.
 const DEAD_SESSION_NANOS: i64 = 30 * 60 * 1_000_000_000;
+
+/// Longer packs are not read back to see whether they are whole.
+const READ_BACK_BYTES_MAX: u64 = 64 << 20;
 
 /// What broken runs of one identity left behind.
 #[derive(Debug, Default)]
@@ -63,20 +71,42 @@ fn is_young(stored: Timestamp, now: Timestamp) -> bool {
     now.nanos_since(stored) < ADOPTABLE_AGE_NANOS
 }
 
-/// Entries that point elsewhere (deletions) belong to the broken run's intent, not to its data.
+/// The contents that lie in the pack as they should. Entries that point elsewhere (deletions) belong to the broken run's
+/// intent, not to its data.
 fn read_contents(reader: &ContentReader, pack: &BlobMetadata) -> Result<Vec<PackedContent>> {
     let local = read_local_index(reader.storage().as_ref(), reader.format(), &pack.id, pack.length)?;
-    let own = |entry: &crate::index::IndexEntry| {
+    let own = |entry: &IndexEntry| {
         let end = u64::from(entry.pack_offset) + u64::from(entry.packed_length);
         !entry.deleted && entry.pack == pack.id && entry.encryption_key_id == 0 && end <= pack.length
     };
-    let contents = local.iter().filter(own).map(|entry| PackedContent {
+    let wanted: Vec<_> =
+        local.iter().filter(|entry| own(entry) && entry.id.prefix() != IdPrefix::MANIFEST).collect();
+    if wanted.is_empty() || pack.length > READ_BACK_BYTES_MAX {
+        return Ok(Vec::new());
+    }
+    let bytes = reader
+        .storage()
+        .get(&pack.id, None)
+        .map_err(|source| Error::Storage { action: "read a pack of a broken run", source })?;
+    let whole = wanted.iter().filter(|entry| is_whole(reader, entry, &bytes));
+    Ok(whole.map(packed).collect())
+}
+
+/// Whether the stored bytes of a content are what was encrypted under its id.
+fn is_whole(reader: &ContentReader, entry: &IndexEntry, pack: &[u8]) -> bool {
+    let start = entry.pack_offset as usize;
+    let stored = pack.get(start..).and_then(|rest| rest.get(..entry.packed_length as usize));
+    let iv = entry.id.hash().iv();
+    stored.is_some_and(|stored| reader.format().crypto.open_item(iv, stored.to_vec()).is_ok())
+}
+
+fn packed(entry: &IndexEntry) -> PackedContent {
+    PackedContent {
         id: entry.id,
         offset: entry.pack_offset,
         packed_length: entry.packed_length,
         original_length: entry.original_length,
         timestamp_seconds: u32::try_from(entry.timestamp_seconds).unwrap_or(u32::MAX),
         compression: entry.compression,
-    });
-    Ok(contents.collect())
+    }
 }

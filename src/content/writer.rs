@@ -243,6 +243,9 @@ impl ContentWriter {
         self.flushed_contents.store(self.totals.new_contents.load(Ordering::Relaxed), Ordering::Relaxed);
         let (session, packs) = self.detach();
         for pack in packs {
+            // Data first: even whoever rebuilds an index from packs alone finds no manifest before what it needs.
+            self.uploads.wait();
+            self.check_failed()?;
             self.uploads.submit(self.finish(pack)?);
         }
         self.uploads.wait();
