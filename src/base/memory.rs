@@ -17,7 +17,7 @@ pub struct MemoryBudget {
 
 impl MemoryBudget {
     /// Without any limit: what gives full speed on a few cores, and no more.
-    pub const UNLIMITED: Self = Self { buffer_bytes: 160 * MIB };
+    pub const UNLIMITED: Self = Self { buffer_bytes: 192 * MIB };
     /// Below this no pack could be filled while another is on its way.
     pub const MINIMUM: Self = Self { buffer_bytes: 32 * MIB };
 

@@ -21,6 +21,10 @@ const PREAMBLE_BYTES: usize = 32;
 const ALIGNMENT_BYTES: usize = 4096;
 /// Random bytes after a local index, so that equal indexes never share an IV.
 const INDEX_TAIL_BYTES: usize = 32;
+/// Directories and lists of parts are seldom longer; a buffer made for them grows when they are.
+const LARGEST_METADATA_BYTES: usize = 1 << 20;
+/// Buffers up to this length grow by doubling.
+const SMALL_BUFFER_BYTES: usize = 256 << 10;
 /// What recovery reads first from a pack's end.
 const TRAILER_PROBE_BYTES: u64 = 8192;
 const POSTAMBLE_VERSION: u64 = 1;
@@ -65,11 +69,13 @@ pub(super) struct PackedContent {
 pub(super) struct PackBuilder {
     id: BlobId,
     bytes: Vec<u8>,
+    /// What the buffer grows to when it must grow much.
+    full_bytes: usize,
     contents: Vec<PackedContent>,
 }
 
 impl PackBuilder {
-    /// Begins a pack of `session` in `buffer`, which is cleared.
+    /// Begins a pack of `session` in `buffer`, which is cleared and need not have room.
     pub(super) fn new(
         kind: PackKind,
         session: &str,
@@ -83,16 +89,27 @@ impl PackBuilder {
             buffer.extend_from_slice(block);
         }
         buffer.extend_from_slice(&entropy.bytes::<PREAMBLE_BYTES>());
-        Self { id: name.into(), bytes: buffer, contents: Vec::new() }
+        let full_bytes = format.pack_buffer_bytes(LARGEST_METADATA_BYTES);
+        Self { id: name.into(), bytes: buffer, full_bytes, contents: Vec::new() }
     }
 
     /// Appends stored pieces of one content.
     pub(super) fn append(&mut self, content: PackedContent, pieces: &[&[u8]]) {
         let offset = self.bytes.len() as u32;
+        self.make_room(pieces.iter().map(|piece| piece.len()).sum());
         for piece in pieces {
             self.bytes.extend_from_slice(piece);
         }
         self.contents.push(PackedContent { offset, ..content });
+    }
+
+    /// A buffer that outgrows a small one gets its full size at once: doubled, it would be there twice over. What is not
+    /// written to costs nothing.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.bytes.len() + more;
+        if needed > self.bytes.capacity() && (SMALL_BUFFER_BYTES..self.full_bytes).contains(&needed) {
+            self.bytes.reserve_exact(self.full_bytes - self.bytes.len());
+        }
     }
 
     /// Bytes so far.

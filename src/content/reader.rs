@@ -4,17 +4,22 @@ use super::blocks::BlockCache;
 use super::format::ContentFormat;
 use super::{Error, Result};
 use crate::base::Clock;
-use crate::blob::{ByteRange, Storage};
+use crate::blob::{BlobId, ByteRange, Storage};
 use crate::compression;
 use crate::format::{ContentId, IdPrefix};
-use crate::index::{IndexBlobs, IndexEntry, MergedIndex, PackIndex};
-use parking_lot::RwLock;
+use crate::index::{IndexBlobs, IndexEntry, MergedIndex, PackIndex, ReadSet};
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Contents up to this length are read through the block cache: neighbours in a pack are wanted together.
 const SMALL_CONTENT_BYTES: u32 = 64 * 1024;
 /// No compressor here expands a content to more than what an index can record.
 const MAX_PLAINTEXT_BYTES: usize = 1 << 28;
+
+/// How often and how long it is waited for those who look at the index, before it is copied to be changed.
+const INDEX_WAITS_MAX: u32 = 100;
+const INDEX_WAIT: Duration = Duration::from_micros(100);
 
 /// Receives what the operator should know although work goes on.
 pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
@@ -25,6 +30,8 @@ pub struct ContentReader {
     format: ContentFormat,
     index_blobs: IndexBlobs,
     index: RwLock<Arc<MergedIndex>>,
+    /// What the index was made of. Locked before the index, by whoever changes it.
+    read_set: Mutex<ReadSet>,
     blocks: BlockCache,
     clock: Arc<dyn Clock>,
     warn: Warn,
@@ -48,9 +55,18 @@ impl ContentReader {
         clock: Arc<dyn Clock>,
         warn: Warn,
     ) -> Result<Self> {
-        let index = load_index(&index_blobs, &warn)?;
-        let blocks = BlockCache::new();
-        Ok(Self { storage, format, index_blobs, index: RwLock::new(Arc::new(index)), blocks, clock, warn })
+        let this = Self {
+            storage,
+            format,
+            index_blobs,
+            index: RwLock::new(Arc::new(MergedIndex::empty())),
+            read_set: Mutex::default(),
+            blocks: BlockCache::new(),
+            clock,
+            warn,
+        };
+        this.read_index()?;
+        Ok(this)
     }
 
     /// The store underneath.
@@ -83,25 +99,44 @@ impl ContentReader {
         Arc::clone(&self.index.read())
     }
 
-    /// Reads the index blobs anew, those that others have written since among them: the view of the epochs is looked at
-    /// anew, too, although it may be used for longer.
+    /// Looks for index blobs that others have written since, and reads all anew if there are any: the view of the epochs
+    /// is looked at anew, too, although it may be used for longer.
     ///
     /// # Errors
     /// [`Error::Index`] when they cannot be read.
     pub fn refresh(&self) -> Result<()> {
         self.index_blobs.invalidate();
-        let fresh = load_index(&self.index_blobs, &self.warn)?;
-        *self.index.write() = Arc::new(fresh);
+        self.read_index()
+    }
+
+    fn read_index(&self) -> Result<()> {
+        let mut read_set = self.read_set.lock();
+        let fresh = self
+            .index_blobs
+            .open_unless(&read_set, &|message: &str| self.warn(message))
+            .map_err(|source| Error::Index { action: "read the index of the repository", source })?;
+        if let Some((index, set)) = fresh {
+            *self.index.write() = Arc::new(index);
+            *read_set = set;
+        }
         Ok(())
     }
 
-    /// Adds index files that this process has just written.
-    pub(super) fn add_to_index(&self, written: &[PackIndex]) -> Result<()> {
-        let mut merged = MergedIndex::clone(&self.index());
-        merged
-            .merge_with(written)
+    /// Adds index files that this process has just written as `blobs`.
+    pub(super) fn add_to_index(&self, files: &[PackIndex], blobs: Vec<BlobId>) -> Result<()> {
+        let mut read_set = self.read_set.lock();
+        let mut index = self.index.write();
+        // Others hold it for the time of a question; a copy would be as big as the index.
+        for _ in 0..INDEX_WAITS_MAX {
+            if Arc::get_mut(&mut index).is_some() {
+                break;
+            }
+            std::thread::sleep(INDEX_WAIT);
+        }
+        Arc::make_mut(&mut index)
+            .merge_with(files)
             .map_err(|source| Error::Index { action: "add what was written to the index", source })?;
-        *self.index.write() = Arc::new(merged);
+        read_set.extend(blobs);
         Ok(())
     }
 
@@ -205,10 +240,4 @@ impl ContentReader {
         }
         Ok(data)
     }
-}
-
-fn load_index(blobs: &IndexBlobs, warn: &Warn) -> Result<MergedIndex> {
-    blobs
-        .open_all(&|message: &str| warn(message))
-        .map_err(|source| Error::Index { action: "read the index of the repository", source })
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 const LARGEST_CHUNK_BYTES: usize = 8 << 20;
 
 /// Contents that may wait for their index entry, some 300 bytes each while it is written.
-const UNINDEXED_CONTENTS_MAX: u64 = 256 << 10;
+const UNINDEXED_CONTENTS_MAX: u64 = 128 << 10;
 
 /// A content about to be written. The bytes may be encrypted in place, so they are of no use afterwards.
 #[derive(Debug)]
@@ -381,7 +381,7 @@ impl ContentWriter {
         let buffer = match kind {
             PackKind::Data => self.uploads.buffer(format.pack_buffer_bytes(LARGEST_CHUNK_BYTES)),
             // Most runs write few directories; the buffer grows when they are many.
-            PackKind::Metadata => Vec::new(),
+            PackKind::Metadata => self.uploads.buffer(0),
         };
         Ok(PackBuilder::new(kind, id, format, self.entropy.as_ref(), buffer))
     }
@@ -407,16 +407,14 @@ impl ContentWriter {
         }
         let failed = |source| Error::Index { action: "write the index of this session", source };
         let shards = index::build(format.index_version, entries).map_err(failed)?;
+        // Opened before they are stored: what cannot be read must not be there.
+        let shards: Vec<PackIndex> =
+            shards.into_iter().map(PackIndex::open).collect::<index::Result<_>>().map_err(failed)?;
         // Adopted packs alone need no session of their own, but an index blob's name has one.
         let adopted = format!("s{}0", hex::encode(self.entropy.bytes::<8>()));
         let session_id = session.map_or(adopted.as_str(), Session::id);
-        let opened: Vec<PackIndex> = shards
-            .iter()
-            .map(|shard| PackIndex::open(shard.clone()))
-            .collect::<index::Result<_>>()
-            .map_err(failed)?;
-        self.reader.index_blobs().write(shards, session_id).map_err(failed)?;
-        self.reader.add_to_index(&opened)
+        let written = self.reader.index_blobs().write(&shards, session_id).map_err(failed)?;
+        self.reader.add_to_index(&shards, written)
     }
 }
 

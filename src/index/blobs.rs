@@ -5,6 +5,7 @@ use super::{Error, MergedBuilder, MergedIndex, PackIndex, Result, fetch, v0};
 use crate::base::{Clock, Entropy};
 use crate::blob::{self, BlobId, BlobMetadata, Durability, PutOptions, Storage, StorageExt};
 use crate::crypto::BlobCrypto;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,26 @@ impl ActiveSet {
     fn entries_planned(&self) -> usize {
         let bytes: u64 = self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.length));
         (bytes / BYTES_PER_ENTRY).min(ENTRIES_PLANNED_MAX) as usize
+    }
+}
+
+/// The index blobs that an index in memory was made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadSet {
+    /// `None` for an index that was never read, which equals no other.
+    deletion_watermark: Option<i64>,
+    blobs: HashSet<BlobId>,
+}
+
+impl ReadSet {
+    fn of(set: &ActiveSet) -> Self {
+        let blobs = set.blobs.iter().map(|blob| blob.id.clone()).collect();
+        Self { deletion_watermark: Some(set.deletion_watermark), blobs }
+    }
+
+    /// Adds blobs whose entries were merged into the index.
+    pub fn extend(&mut self, blobs: Vec<BlobId>) {
+        self.blobs.extend(blobs);
     }
 }
 
@@ -129,14 +150,23 @@ impl IndexBlobs {
         Ok(loaded.filter_map(|(blob, index)| Some((blob.id.clone(), index?))).collect())
     }
 
-    /// Reads all index blobs that count. When one of them was replaced meanwhile, starts over with a new set.
+    /// Reads all index blobs that count.
     ///
     /// # Errors
     /// Those of [`IndexBlobs::active`] and [`IndexBlobs::load`].
     pub fn open_all(&self, warn: &dyn Fn(&str)) -> Result<MergedIndex> {
+        Ok(self.open_unless(&ReadSet::default(), warn)?.map_or_else(MergedIndex::empty, |(index, _)| index))
+    }
+
+    /// Reads all index blobs that count, unless they are the ones that were `read` before. When one of them was replaced
+    /// meanwhile, starts over with a new set.
+    ///
+    /// # Errors
+    /// Those of [`IndexBlobs::active`] and [`IndexBlobs::load`].
+    pub fn open_unless(&self, read: &ReadSet, warn: &dyn Fn(&str)) -> Result<Option<(MergedIndex, ReadSet)>> {
         let mut pause = OPEN_BACKOFF_FIRST;
         for _ in 1..OPEN_ATTEMPTS_MAX {
-            match self.open_once(warn) {
+            match self.open_once(read, warn) {
                 Err(error) if error.is_not_found() => {}
                 other => return other,
             }
@@ -144,14 +174,18 @@ impl IndexBlobs {
             self.clock.sleep(pause);
             pause *= 2;
         }
-        self.open_once(warn)
+        self.open_once(read, warn)
     }
 
-    fn open_once(&self, warn: &dyn Fn(&str)) -> Result<MergedIndex> {
+    fn open_once(&self, read: &ReadSet, warn: &dyn Fn(&str)) -> Result<Option<(MergedIndex, ReadSet)>> {
         let set = self.active()?;
+        let to_read = ReadSet::of(&set);
+        if to_read == *read {
+            return Ok(None);
+        }
         let mut builder = MergedBuilder::with_capacity(set.entries_planned());
         self.visit(&set, warn, &mut |_, index| builder.add(&index))?;
-        Ok(builder.finish(set.deletion_watermark))
+        Ok(Some((builder.finish(set.deletion_watermark), to_read)))
     }
 
     pub(super) fn visit(
@@ -177,7 +211,7 @@ impl IndexBlobs {
     /// # Errors
     /// [`Error::EpochPassed`] and [`Error::TooSlow`]: nothing was written that counts, keep the entries and write them
     /// again. [`Error::Storage`], [`Error::Seal`].
-    pub fn write(&self, shards: Vec<Vec<u8>>, session_id: &str) -> Result<Vec<BlobId>> {
+    pub fn write(&self, shards: &[impl AsRef<[u8]>], session_id: &str) -> Result<Vec<BlobId>> {
         let suffix = match self.epochs {
             Some(_) => format!("{session_id}-c{}", shards.len()),
             None => session_id.to_owned(),
@@ -187,7 +221,7 @@ impl IndexBlobs {
         for shard in shards {
             let (name, bytes) = self
                 .crypto
-                .seal(&*self.entropy, "", &suffix, &shard)
+                .seal(&*self.entropy, "", &suffix, shard.as_ref())
                 .map_err(|source| Error::Seal { source })?;
             sealed.push(SealedIndex { name, bytes });
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const THREADS_MAX: usize = 16;
 /// Bytes of blobs being fetched or waiting to be merged; one blob may exceed it alone.
-const IN_FLIGHT_BYTES: u64 = 32 << 20;
+const IN_FLIGHT_BYTES: u64 = 12 << 20;
 
 /// Reads and checks one index blob; `None` for one without content, which a crashed writer left.
 pub(super) fn fetch(storage: &dyn Storage, crypto: &BlobCrypto, id: &BlobId) -> Result<Option<PackIndex>> {

@@ -149,10 +149,10 @@ mod tests {
         let (old, new) = (World::new(false), World::new(true));
         let new = World { store: old.store.clone(), ..new };
         let blobs = old.index_blobs();
-        blobs.write(vec![index(&[entry("aa", "p0", 1), entry("bb", "p2", 6)])], "s1").unwrap();
+        blobs.write(&[index(&[entry("aa", "p0", 1), entry("bb", "p2", 6)])], "s1").unwrap();
         let original = |entry: IndexEntry| IndexEntry { original_length: entry.packed_length - 28, ..entry };
         let entries: Vec<_> = entries().into_iter().map(original).collect();
-        blobs.write(vec![encode(1, &entries).unwrap()], "s2").unwrap();
+        blobs.write(&[encode(1, &entries).unwrap()], "s2").unwrap();
         (old, new)
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let found = blobs.compare_with_old(&|_| {}).unwrap();
         assert_eq!((found.total, found.examples.len()), (1, 1));
         assert!(found.examples[0].contains("only in the new"), "{found:?}");
-        blobs.write(vec![index(&[entry("aa", "p9", 99)])], "s8").unwrap();
+        blobs.write(&[index(&[entry("aa", "p9", 99)])], "s8").unwrap();
         blobs.invalidate();
         assert_eq!(blobs.compare_with_old(&|_| {}).unwrap().total, 2);
         old.index_blobs().remove_epochs().unwrap();

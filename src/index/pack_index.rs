@@ -23,6 +23,13 @@ pub struct PackIndex {
     pack_of_entry: Vec<u32>,
 }
 
+impl AsRef<[u8]> for PackIndex {
+    /// The file, unencrypted.
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
 impl PackIndex {
     /// Checks a decrypted index file as a whole and takes it over.
     ///

@@ -137,7 +137,7 @@ mod tests {
     fn compacted_blobs_count_no_more_once_all_outputs_are_there() {
         let world = world();
         let blobs = world.index_blobs();
-        let write = |id: &str| blobs.write(vec![index(&[entry(id, "p", 1)])], "s1").unwrap().remove(0);
+        let write = |id: &str| blobs.write(&[index(&[entry(id, "p", 1)])], "s1").unwrap().remove(0);
         let (a, b, c) = (write("aa"), write("bb"), write("cc"));
         assert!(a.as_str().starts_with('n') && a.as_str().ends_with("-s1"), "{a}");
         compact(&world, &[a.as_str(), b.as_str()], Some(&[c.as_str(), "n00"]));
@@ -153,7 +153,7 @@ mod tests {
     fn what_was_compacted_twice_is_told_by_the_outputs_that_are_left() {
         let world = world();
         let blobs = world.index_blobs();
-        let write = |id: &str| blobs.write(vec![index(&[entry(id, "p", 1)])], "s1").unwrap().remove(0);
+        let write = |id: &str| blobs.write(&[index(&[entry(id, "p", 1)])], "s1").unwrap().remove(0);
         let ids = ["aa", "bb", "cc", "dd", "ee"].map(|id| write(id).to_string());
         let names = ids.each_ref().map(String::as_str);
         compact(&world, &names[..2], Some(&[names[2]]));

@@ -34,9 +34,9 @@ impl WriteOptions {
 
     /// Packs that may be on their way while another is being filled, within the memory.
     fn upload_threads(&self, pack_bytes: usize) -> usize {
-        // Five eighths hold the pack being filled and those on their way.
+        // Five eighths hold the packs being filled, one of each kind, and those on their way.
         let packs = self.memory.pack_bytes() / (pack_bytes as u64 + 8 * MIB);
-        (packs as usize).saturating_sub(1).clamp(1, MAX_UPLOAD_THREADS)
+        (packs as usize).saturating_sub(2).clamp(1, MAX_UPLOAD_THREADS)
     }
 }
 

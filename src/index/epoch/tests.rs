@@ -25,7 +25,7 @@ fn begin(store: &TestStore, epoch: i64) {
 #[test]
 fn the_example_blob_is_written_byte_for_byte() {
     let (world, blobs) = world();
-    let written = blobs.write(vec![index(&example())], SESSION).unwrap();
+    let written = blobs.write(&[index(&example())], SESSION).unwrap();
     let name = "xn0_95f911ecf1d58f3c21d788e79e2e7813-s0102030405060708143-c1";
     assert_eq!(written, [name.into()]);
     let stored = world.store.data(name);
@@ -44,7 +44,7 @@ fn an_empty_repository_has_an_empty_index() {
     let set = blobs.active().unwrap();
     assert_eq!((set.blobs.len(), set.deletion_watermark), (0, i64::MIN));
     assert!(blobs.open_all(&|_| ()).unwrap().is_empty());
-    assert!(blobs.write(Vec::new(), SESSION).unwrap().is_empty());
+    assert!(blobs.write(&[[0; 0]; 0], SESSION).unwrap().is_empty());
     assert!(world.store.names().is_empty());
 }
 
@@ -136,7 +136,7 @@ fn a_write_wants_a_fresh_view() {
     blobs.active().unwrap();
     begin(&world.store, 1);
     world.clock.advance(6 * MINUTE);
-    let written = blobs.write(vec![index(&[entry("aa", "p", 1)])], SESSION).unwrap();
+    let written = blobs.write(&[index(&[entry("aa", "p", 1)])], SESSION).unwrap();
     assert!(written[0].as_str().starts_with("xn1_"), "{written:?}");
 }
 
@@ -148,7 +148,7 @@ fn a_write_that_comes_an_epoch_late_counts() {
             begin(store, 1);
         }
     });
-    let written = blobs.write(vec![index(&[entry("aa", "p", 1)])], SESSION).unwrap();
+    let written = blobs.write(&[index(&[entry("aa", "p", 1)])], SESSION).unwrap();
     assert!(written[0].as_str().starts_with("xn0_"));
     assert_eq!(active(&blobs).len(), 1);
 }
@@ -163,7 +163,7 @@ fn a_write_that_comes_two_epochs_late_is_taken_back() {
             begin(store, 2);
         }
     });
-    let error = blobs.write(vec![index(&[entry("aa", "p", 1)])], SESSION).unwrap_err();
+    let error = blobs.write(&[index(&[entry("aa", "p", 1)])], SESSION).unwrap_err();
     assert!(matches!(error, Error::EpochPassed { written: 0, current: 2 }), "{error}");
     assert_eq!(world.store.names(), ["xe1", "xe2", "xn0_other"]);
 }
@@ -180,7 +180,7 @@ fn shards_move_together_when_the_view_ends_between_them() {
         }
     });
     let shards = vec![index(&[entry("aa", "p", 1)]), index(&[entry("bb", "p", 1)])];
-    let written = blobs.write(shards, SESSION).unwrap();
+    let written = blobs.write(&shards, SESSION).unwrap();
     assert_eq!(written.len(), 2);
     assert!(written.iter().all(|id| id.as_str().starts_with("xn1_") && id.as_str().ends_with("-c2")));
     let mut names: Vec<_> = written.iter().map(ToString::to_string).collect();
@@ -198,7 +198,7 @@ fn a_store_that_is_too_slow_is_an_error_and_no_hang() {
         }
     });
     assert!(matches!(blobs.active(), Err(Error::TooSlow { .. })));
-    let error = blobs.write(vec![index(&[entry("aa", "p", 1)])], SESSION).unwrap_err();
+    let error = blobs.write(&[index(&[entry("aa", "p", 1)])], SESSION).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);
     assert!(world.store.names().is_empty());
 }
