@@ -27,6 +27,10 @@ const LINE_INTERVAL: Duration = Duration::from_secs(30);
 /// Shortest time between two updates of any other kind.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
 
+/// Before this, and before this share is done, nobody can tell how long the rest takes.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(2);
+const ESTIMATE_FROM: f64 = 0.02;
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
@@ -73,6 +77,8 @@ impl Work {
                 ("hashedBytes", Counter::HashedBytes),
                 ("cachedFiles", Counter::CachedFiles),
                 ("cachedBytes", Counter::CachedBytes),
+                ("expectedFiles", Counter::ExpectedFiles),
+                ("expectedBytes", Counter::ExpectedBytes),
                 ("excludedFiles", Counter::ExcludedFiles),
                 ("excludedDirs", Counter::ExcludedDirs),
                 ("directories", Counter::Directories),
@@ -272,12 +278,37 @@ fn describe(work: Work, counters: &Counters, uploaded: u64, elapsed: Duration, s
             rate(Counter::VerifiedBytes),
         ),
     };
+    if work == Work::Upload
+        && let Some(estimate) = estimate(counters, elapsed)
+    {
+        write!(text, ", {estimate}").expect("writing to a string cannot fail");
+    }
     for (counter, name) in [(Counter::FatalErrors, "errors"), (Counter::IgnoredErrors, "ignored errors")] {
         if get(counter) > 0 {
             write!(text, ", {} {name}", get(counter)).expect("writing to a string cannot fail");
         }
     }
     text
+}
+
+/// How far an upload is if the source is about as big as it was, and how long the rest takes at the pace so far.
+fn estimate(counters: &Counters, elapsed: Duration) -> Option<String> {
+    let sum = |a, b| counters.get(a).saturating_add(counters.get(b)) as f64;
+    let shares = [
+        (sum(Counter::HashedBytes, Counter::CachedBytes), Counter::ExpectedBytes),
+        (sum(Counter::HashedFiles, Counter::CachedFiles), Counter::ExpectedFiles),
+    ];
+    // Big files and many files both take their time: what is further behind tells.
+    let known = shares.into_iter().filter(|(_, expected)| counters.get(*expected) > 0);
+    let share = known.map(|(done, expected)| done / counters.get(expected) as f64).reduce(f64::min)?;
+    if elapsed < ESTIMATE_AFTER || share < ESTIMATE_FROM {
+        return None;
+    }
+    if share >= 1.0 {
+        return Some("more than last time".to_owned());
+    }
+    let left = elapsed.mul_f64((1.0 - share) / share).as_secs();
+    Some(format!("about {:.0} %, {}:{:02} left", share * 100.0, left / 60, left % 60))
 }
 
 /// Bytes in a second, as text.
@@ -321,5 +352,21 @@ mod tests {
         let text = describe(Work::Upload, &counters, 5_000, Duration::from_secs(2), Sizes::default());
         assert_eq!(text, "3 files read (20 MB), 0 unchanged (0 B), 5 KB uploaded, 10 MB/s, 1 errors");
         assert_eq!(rate(Sizes::default(), 10, Duration::ZERO), "10 MB/s");
+    }
+
+    #[test]
+    fn the_estimate_follows_what_is_further_behind() {
+        let at = |counters: &Counters, seconds| estimate(counters, Duration::from_secs(seconds));
+        let counters = Counters::default();
+        counters.add(Counter::HashedFiles, 10);
+        counters.add(Counter::HashedBytes, 500);
+        assert_eq!(at(&counters, 60), None, "nothing is known of earlier snapshots");
+        counters.add(Counter::ExpectedFiles, 40);
+        counters.add(Counter::ExpectedBytes, 1000);
+        assert_eq!(at(&counters, 1), None, "too early");
+        assert_eq!(at(&counters, 30).unwrap(), "about 25 %, 1:30 left");
+        counters.add(Counter::CachedFiles, 30);
+        counters.add(Counter::CachedBytes, 500);
+        assert_eq!(at(&counters, 30).unwrap(), "more than last time");
     }
 }

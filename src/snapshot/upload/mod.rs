@@ -30,7 +30,7 @@ mod walk;
 
 use super::{DirEntry, Error, Result, SnapshotManifest, SnapshotStats};
 use crate::actions::{Actions, Around, Scope};
-use crate::base::Monitor;
+use crate::base::{Counter, Monitor};
 use crate::policy::PolicyTree;
 use crate::repo::RepositoryWriter;
 use crate::source::{Directory, open_block_device, open_single};
@@ -166,7 +166,18 @@ impl Upload<'_> {
         (context, checkpoints.map(|checkpoints| Checkpointer { checkpoints, writer }))
     }
 
+    /// The newest complete snapshot tells about how much there will be, without a walk of its own.
+    fn announce(&self) {
+        let newest = self.previous.iter().find(|snapshot| snapshot.is_complete());
+        let root = newest.and_then(|snapshot| snapshot.root_entry.as_ref());
+        if let Some(summary) = root.and_then(|root| root.summ.as_deref()) {
+            self.monitor.add(Counter::ExpectedFiles, summary.files);
+            self.monitor.add(Counter::ExpectedBytes, summary.size);
+        }
+    }
+
     fn directory(self, writer: &mut RepositoryWriter<'_>, path: &Path) -> Result<Uploaded> {
+        self.announce();
         let own = &self.policies.policy().actions;
         let commands = (own.before_snapshot_root.as_ref(), own.after_snapshot_root.as_ref());
         let previous = self.previous;
