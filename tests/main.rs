@@ -23,6 +23,7 @@ mod fuzz_corpus;
 mod history;
 mod interop;
 mod interop_history;
+mod interruptions;
 mod migrate;
 mod order;
 mod policy_documents;
