@@ -31,7 +31,7 @@ fn gzip(json: &[u8]) -> Vec<u8> {
 
 fn check_entry(entry: &ManifestEntry) {
     assert_eq!(entry.label("type").unwrap_or_default(), entry.kind());
-    let labels = entry.labels.iter().flatten();
+    let labels = entry.labels.iter().flat_map(|labels| labels.iter());
     let wanted: Vec<_> = labels.map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert!(entry.matches(&wanted));
     assert_eq!(entry.length(), entry.data.as_ref().map_or(0, |data| data.get().len()));

@@ -55,7 +55,7 @@ mod tests {
         let labels = BTreeMap::from([("type".to_owned(), "policy".to_owned())]);
         let live = ManifestEntry {
             id: ManifestId::new("0123"),
-            labels: Some(labels),
+            labels: Some(labels.into()),
             modified: "2024-05-01T10:00:03.6Z".parse().unwrap(),
             deleted: false,
             data: serde_json::value::to_raw_value(&serde_json::json!({"later": [1]})).ok().map(Into::into),

@@ -18,17 +18,17 @@ pub type Labels = BTreeMap<String, String>;
 /// The name of a manifest: 32 hex digits in what this and Kopia write, opaque in what is read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ManifestId(String);
+pub struct ManifestId(Arc<str>);
 
 impl ManifestId {
     /// Takes any text.
-    pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
+    pub fn new(id: impl AsRef<str>) -> Self {
+        Self(id.as_ref().into())
     }
 
     /// A new random id.
     pub(super) fn random(entropy: &dyn Entropy) -> Self {
-        Self(hex::encode(entropy.bytes::<16>()))
+        Self(hex::encode(entropy.bytes::<16>()).into())
     }
 
     /// The text.
@@ -48,8 +48,8 @@ impl fmt::Display for ManifestId {
 pub struct ManifestEntry {
     /// Its name.
     pub id: ManifestId,
-    /// What it is found by; `None` in a tombstone.
-    pub labels: Option<Labels>,
+    /// What it is found by; `None` in a tombstone. Manifests of one thing share them.
+    pub labels: Option<Arc<Labels>>,
     /// When it was written.
     pub modified: Timestamp,
     /// Whether this says that the manifest is gone.

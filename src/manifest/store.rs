@@ -7,10 +7,12 @@ use crate::base::{Clock, Entropy, Timestamp, gojson};
 use crate::compression;
 use crate::content::{ContentReader, ContentWriter, Scratch};
 use crate::format::{ContentId, IdPrefix};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 const COMPRESSOR: &str = "zstd-fastest";
 /// How often the set of batches is read again when one vanishes meanwhile.
@@ -106,7 +108,7 @@ impl ManifestStore {
         let id = ManifestId::random(entropy);
         let entry = ManifestEntry {
             id: id.clone(),
-            labels: Some(labels),
+            labels: Some(labels.into()),
             modified: clock.now(),
             deleted: false,
             data: Some(data.into()),
@@ -181,11 +183,25 @@ fn is_gone(error: &crate::content::Error) -> bool {
 
 fn load_batches(contents: &ContentReader) -> Result<Vec<Vec<ManifestEntry>>> {
     let ids = contents.ids_with_prefix(IdPrefix::MANIFEST);
+    let known = Mutex::new(HashSet::new());
     let load = |id: &ContentId| {
         let data = contents.get(id).map_err(|source| Error::Read { content: *id, source })?;
-        batch::decode_batch(&data).map_err(|reason| Error::BrokenBatch { content: *id, reason })
+        let mut entries =
+            batch::decode_batch(&data).map_err(|reason| Error::BrokenBatch { content: *id, reason })?;
+        share_labels(&mut entries, &mut known.lock());
+        Ok(entries)
     };
     ids.par_iter().map(load).collect()
+}
+
+/// Labels are half of what a manifest takes, and the same for all snapshots of a source.
+fn share_labels(entries: &mut [ManifestEntry], known: &mut HashSet<Arc<Labels>>) {
+    for labels in entries.iter_mut().filter_map(|entry| entry.labels.as_mut()) {
+        match known.get(labels) {
+            Some(same) => *labels = Arc::clone(same),
+            None => drop(known.insert(Arc::clone(labels))),
+        }
+    }
 }
 
 /// The later entry of an id wins; of equal times the first seen stays.
@@ -212,7 +228,7 @@ mod tests {
         let data = text.map(|text| RawValue::from_string(format!("\"{text}\"")).unwrap().into());
         ManifestEntry {
             id: ManifestId::new(id),
-            labels: Some(Labels::from([("type".to_owned(), "t".to_owned())])),
+            labels: Some(Labels::from([("type".to_owned(), "t".to_owned())]).into()),
             modified: modified.parse().unwrap(),
             deleted: text.is_none(),
             data,

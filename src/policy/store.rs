@@ -120,7 +120,7 @@ fn place_of(entry: &ManifestEntry) -> SourceInfo {
 }
 
 fn decode(entry: &ManifestEntry) -> Result<StoredPolicy> {
-    let target = entry.labels.as_ref().map(target_of).unwrap_or_default();
+    let target = entry.labels.as_deref().map(target_of).unwrap_or_default();
     Ok(StoredPolicy { id: entry.id.clone(), target, policy: entry.decode().map_err(Error::Manifest)? })
 }
 

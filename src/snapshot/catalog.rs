@@ -30,6 +30,25 @@ impl From<&SourceInfo> for SourceFilter {
     }
 }
 
+/// The snapshots of one source.
+#[derive(Debug)]
+pub struct SourceGroup<'a> {
+    /// Whose they are.
+    pub source: SourceInfo,
+    entries: Vec<&'a ManifestEntry>,
+}
+
+impl SourceGroup<'_> {
+    /// Decodes them, in the order in which they were saved. One that cannot be decoded is an error: it must not pass for
+    /// one that is not there.
+    ///
+    /// # Errors
+    /// [`Error::Manifest`].
+    pub fn load(&self) -> Result<Vec<SnapshotManifest>> {
+        self.entries.par_iter().map(|entry| decode(entry)).collect()
+    }
+}
+
 /// The snapshots among the manifests of a repository.
 #[derive(Debug, Clone, Copy)]
 pub struct Catalog<'a> {
@@ -53,30 +72,30 @@ impl<'a> Catalog<'a> {
     /// # Errors
     /// [`Error::Manifest`].
     pub fn list(&self, filter: &SourceFilter) -> Result<Vec<SnapshotManifest>> {
+        self.entries(filter).into_par_iter().map(decode).collect()
+    }
+
+    fn entries(self, filter: &SourceFilter) -> Vec<&'a ManifestEntry> {
         let mut labels = vec![("type", TYPE)];
         let fields = [("hostname", &filter.host), ("username", &filter.user_name), ("path", &filter.path)];
         labels.extend(
             fields.iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (*key, value.as_str())),
         );
         labels.extend(filter.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        self.manifests.find(&labels).into_par_iter().map(decode).collect()
+        self.manifests.find(&labels)
     }
 
-    /// The same snapshots by source, sources in the order of their texts, as Kopia groups them.
-    ///
-    /// # Errors
-    /// [`Error::Manifest`].
-    pub fn by_source(&self, filter: &SourceFilter) -> Result<Vec<(SourceInfo, Vec<SnapshotManifest>)>> {
-        let mut groups: HashMap<SourceInfo, Vec<SnapshotManifest>> = HashMap::new();
-        for snapshot in self.list(filter)? {
-            match groups.get_mut(&snapshot.source) {
-                Some(group) => group.push(snapshot),
-                None => drop(groups.insert(snapshot.source.clone(), vec![snapshot])),
-            }
+    /// The same snapshots by source, sources in the order of their texts, as Kopia groups them. None is decoded yet: of
+    /// very many only one source's need be in memory.
+    pub fn groups(&self, filter: &SourceFilter) -> Vec<SourceGroup<'a>> {
+        let mut groups: HashMap<SourceInfo, Vec<&ManifestEntry>> = HashMap::new();
+        for entry in self.entries(filter) {
+            groups.entry(source_of(entry)).or_default().push(entry);
         }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by_cached_key(|(source, _)| source.to_string());
-        Ok(groups)
+        let mut groups: Vec<_> =
+            groups.into_iter().map(|(source, entries)| SourceGroup { source, entries }).collect();
+        groups.sort_by_cached_key(|group| group.source.to_string());
+        groups
     }
 
     /// The snapshot with a manifest id.

@@ -22,7 +22,7 @@ mod usage;
 mod verify;
 
 pub use crate::policy::SourceInfo;
-pub use catalog::{Catalog, SourceFilter};
+pub use catalog::{Catalog, SourceFilter, SourceGroup};
 pub use check::ObjectCheck;
 pub use dir_entry::{DirEntry, DirSummary, EntryError, EntryType};
 pub use directory::{DirectoryManifest, read_directory};

@@ -42,9 +42,11 @@ fn by_path(
         return Err(Failure::usage(format!("{text:?} names no path")));
     }
     let mut candidates = Vec::new();
-    for (snapshot, below) in covering(Catalog::new(manifests), &source, &[])? {
-        if let Some(entry) = entry_below(repository, &snapshot, &below)? {
-            candidates.push((snapshot, below, entry));
+    for (group, below) in covering(Catalog::new(manifests), &source, &[]) {
+        for snapshot in group.load()? {
+            if let Some(entry) = entry_below(repository, &snapshot, &below)? {
+                candidates.push((snapshot, below.clone(), entry));
+            }
         }
     }
     candidates.sort_by_key(|(snapshot, ..)| std::cmp::Reverse((snapshot.start_time, snapshot.end_time)));

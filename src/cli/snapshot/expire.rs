@@ -84,20 +84,21 @@ fn plan(
         if source.is_global() {
             return Err(Failure::usage(format!("{text:?} is no source; --all expires everything")));
         }
-        chosen.push((source.to_string(), catalog.by_source(&SourceFilter::from(&source))?));
+        chosen.push((source.to_string(), catalog.groups(&SourceFilter::from(&source))));
     }
     if args.all {
-        let groups = catalog.by_source(&SourceFilter::default())?;
-        chosen.extend(groups.into_iter().map(|(source, group)| (source.to_string(), vec![(source, group)])));
+        let groups = catalog.groups(&SourceFilter::default());
+        chosen.extend(groups.into_iter().map(|group| (group.source.to_string(), vec![group])));
     }
     chosen.sort_by(|a, b| a.0.cmp(&b.0));
     let mut seen = HashSet::new();
     let mut plan = Vec::new();
     for (name, groups) in chosen {
         let mut expired = Vec::new();
-        for (source, group) in groups {
-            let retention = policies.effective(&source)?.policy.retention;
-            let ids = expired_snapshots(&group, &retention, &zone).into_iter().map(|s| s.id.clone());
+        for group in groups {
+            let retention = policies.effective(&group.source)?.policy.retention;
+            let snapshots = group.load()?;
+            let ids = expired_snapshots(&snapshots, &retention, &zone).into_iter().map(|s| s.id.clone());
             expired.extend(ids.filter(|id| seen.insert(id.clone())));
         }
         plan.push(Expiry { name, expired });

@@ -13,8 +13,9 @@ use packhorse::base::gojson;
 use packhorse::manifest::ManifestStore;
 use packhorse::policy::{self, PolicyStore};
 use packhorse::repo::Repository;
-use packhorse::snapshot::{Catalog, SnapshotManifest, SourceFilter, SourceInfo, StorageStats, UsageCounter};
-use std::collections::BTreeMap;
+use packhorse::snapshot::{
+    Catalog, SnapshotManifest, SourceFilter, SourceGroup, SourceInfo, StorageStats, UsageCounter,
+};
 
 /// Flags of the command.
 #[derive(Debug, clap::Args)]
@@ -64,21 +65,20 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let repository = ctx.open_repository(false)?;
     let manifests = repository.load_manifests()?;
     let found = select(ctx, args, &repository, &manifests, tags)?;
-    warn_of_incomplete(ctx, &found);
-    let lister = Lister { args, repository: &repository, policies: PolicyStore::new(&manifests) };
+    let lister = Lister { ctx, args, repository: &repository, policies: PolicyStore::new(&manifests) };
     if args.json.json {
-        return lister.print_json(ctx, found);
+        return lister.print_json(found);
     }
     let (identity, had_any) = (repository.identity(), !found.is_empty());
     let is_shown = |source: &SourceInfo| {
         args.all || (source.host == identity.hostname && source.user_name == identity.username)
     };
     let mut shown = 0;
-    for group in found.into_values().filter(|group| is_shown(&group[0].0.source)) {
+    for selected in found.iter().filter(|(group, _)| is_shown(&group.source)) {
         let separator = if shown == 0 { "" } else { "\n" };
-        ctx.stdout().line(format_args!("{separator}{}", group[0].0.source))?;
+        ctx.stdout().line(format_args!("{separator}{}", selected.0.source))?;
         // As in Kopia: text gives the reasons among all snapshots, JSON those among the ones listed.
-        let rows = lister.with_usage(last(args, lister.with_reasons(group)?))?;
+        let rows = lister.with_usage(last(args, lister.with_reasons(lister.load(selected)?)?))?;
         Rows::new(ctx, &repository, &args.rows, args.incomplete).print(&rows)?;
         shown += 1;
     }
@@ -91,54 +91,58 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
 /// A snapshot and the way from its root to the path asked for.
 type Found = (SnapshotManifest, String);
 
-/// The snapshots asked for, by source, sorted by time.
-fn select(
+/// The snapshots of a source and the way from their root to the path asked for.
+type Selected<'a> = (SourceGroup<'a>, String);
+
+/// The sources asked for, sorted.
+fn select<'a>(
     ctx: &Context,
     args: &Args,
     repository: &Repository,
-    manifests: &ManifestStore,
+    manifests: &'a ManifestStore,
     tags: Vec<(String, String)>,
-) -> Result<BTreeMap<String, Vec<Found>>> {
+) -> Result<Vec<Selected<'a>>> {
     let catalog = Catalog::new(manifests);
-    let found = if let Some(text) = &args.source {
-        let source = parse_source(ctx, repository, text)?;
-        if source.path.is_empty() { Vec::new() } else { covering(catalog, &source, &tags)? }
-    } else {
+    let Some(text) = &args.source else {
         let filter = SourceFilter { labels: tags, ..SourceFilter::default() };
-        catalog.list(&filter)?.into_iter().map(|snapshot| (snapshot, String::new())).collect()
+        return Ok(catalog.groups(&filter).into_iter().map(|group| (group, String::new())).collect());
     };
-    let mut groups: BTreeMap<String, Vec<Found>> = BTreeMap::new();
-    for found in found {
-        groups.entry(found.0.source.to_string()).or_default().push(found);
+    let source = parse_source(ctx, repository, text)?;
+    if source.path.is_empty() {
+        return Ok(Vec::new());
     }
-    for group in groups.values_mut() {
-        group.sort_by_key(|(snapshot, _)| (snapshot.start_time, snapshot.end_time));
-        if args.reverse {
-            group.reverse();
-        }
-    }
-    Ok(groups)
-}
-
-/// A consumer of the list that does not look at `incomplete` would take half a backup for a whole one.
-fn warn_of_incomplete(ctx: &Context, groups: &BTreeMap<String, Vec<Found>>) {
-    for (source, group) in groups {
-        let newest = group.iter().max_by_key(|(snapshot, _)| snapshot.start_time);
-        if let Some((snapshot, _)) = newest.filter(|(snapshot, _)| !snapshot.is_complete()) {
-            let reason = &snapshot.incomplete_reason;
-            ctx.talk().line(format_args!("warning: the newest snapshot of {source} is incomplete: {reason}"));
-        }
-    }
+    let mut found = covering(catalog, &source, &tags);
+    found.sort_by_cached_key(|(group, _)| group.source.to_string());
+    Ok(found)
 }
 
 /// Adds to the snapshots what is not in their manifests.
 struct Lister<'a> {
+    ctx: &'a Context,
     args: &'a Args,
     repository: &'a Repository,
     policies: PolicyStore<'a>,
 }
 
 impl Lister<'_> {
+    /// The snapshots of one source, sorted by time. A consumer of the list that does not look at `incomplete` would take
+    /// half a backup for a whole one, so it is told.
+    fn load(&self, (group, below): &Selected<'_>) -> Result<Vec<Found>> {
+        let mut snapshots = group.load()?;
+        snapshots.sort_by_key(|snapshot| (snapshot.start_time, snapshot.end_time));
+        if let Some(newest) = snapshots.last().filter(|newest| !newest.is_complete()) {
+            let reason = &newest.incomplete_reason;
+            let source = &group.source;
+            self.ctx
+                .talk()
+                .line(format_args!("warning: the newest snapshot of {source} is incomplete: {reason}"));
+        }
+        if self.args.reverse {
+            snapshots.reverse();
+        }
+        Ok(snapshots.into_iter().map(|snapshot| (snapshot, below.clone())).collect())
+    }
+
     fn with_reasons(&self, group: Vec<Found>) -> Result<Vec<Listed>> {
         let mut reasons = vec![Vec::new(); group.len()];
         if self.args.retention.unwrap_or(true) && !group.is_empty() {
@@ -165,13 +169,14 @@ impl Lister<'_> {
     }
 
     /// Prints Kopia's framing, byte for byte. Source: kopia `cli/json_output.go`.
-    fn print_json(&self, ctx: &Context, groups: BTreeMap<String, Vec<Found>>) -> Result<()> {
-        let mut out = ctx.stdout();
+    fn print_json(&self, groups: Vec<Selected<'_>>) -> Result<()> {
+        let mut out = self.ctx.stdout();
         let is_indented = self.args.json.json_indent;
         let mut separator = if is_indented { "" } else { "\n " };
         out.text("[")?;
-        for group in groups.into_values() {
-            for listed in self.with_usage(self.with_reasons(last(self.args, group))?)? {
+        for selected in groups {
+            let found = last(self.args, self.load(&selected)?);
+            for listed in self.with_usage(self.with_reasons(found)?)? {
                 let document = SnapshotDocument::new(&listed.snapshot, &listed.reasons);
                 let document = document.with_usage(listed.usage.as_ref());
                 out.text(format_args!("{separator}{}", json_text(&document, is_indented)?))?;

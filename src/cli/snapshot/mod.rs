@@ -23,7 +23,7 @@ use packhorse::manifest::{ManifestId, ManifestStore};
 use packhorse::object::ObjectId;
 use packhorse::policy::{self, SourceInfo};
 use packhorse::repo::Repository;
-use packhorse::snapshot::{self, Catalog, SnapshotManifest, SourceFilter};
+use packhorse::snapshot::{self, Catalog, SnapshotManifest, SourceFilter, SourceGroup};
 use std::collections::HashSet;
 
 /// Verbs of the group.
@@ -139,21 +139,21 @@ pub(crate) fn parse_tags(tags: &[String]) -> Result<Vec<(String, String)>> {
 }
 
 /// The snapshots of a path and of every directory above it, each with the way down to the path.
-pub(crate) fn covering(
-    catalog: Catalog<'_>,
+pub(crate) fn covering<'a>(
+    catalog: Catalog<'a>,
     source: &SourceInfo,
     tags: &[(String, String)],
-) -> Result<Vec<(SnapshotManifest, String)>> {
+) -> Vec<(SourceGroup<'a>, String)> {
     let mut found = Vec::new();
     let mut level = source.path.clone();
     loop {
         let mut filter = SourceFilter::from(&source.with_path(&level));
         filter.labels = tags.to_vec();
         let below = policy::nested_relative_path(&level, &source.path).unwrap_or_default();
-        found.extend(catalog.list(&filter)?.into_iter().map(|snapshot| (snapshot, below.clone())));
+        found.extend(catalog.groups(&filter).into_iter().map(|group| (group, below.clone())));
         let parent = policy::parent_path(&level);
         if parent == level {
-            return Ok(found);
+            return found;
         }
         level = parent;
     }
