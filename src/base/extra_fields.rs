@@ -5,7 +5,7 @@
 //! are matched as Go's `encoding/json` does: exactly, and failing that without regard to case.
 
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -28,6 +28,18 @@ impl ExtraFields {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Takes out the member of this very name if it can be read as a `T`; else it stays.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let fields = self.0.as_mut()?;
+        let at = fields.iter().position(|(known, _)| known == name)?;
+        let taken = serde_json::from_str(fields.get(at)?.1.get()).ok()?;
+        wipe(fields.remove(at).1);
+        if fields.is_empty() {
+            self.0 = None;
+        }
+        Some(taken)
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
@@ -53,9 +65,13 @@ impl fmt::Debug for ExtraFields {
 impl Drop for ExtraFields {
     fn drop(&mut self) {
         for (_, value) in self.0.take().into_iter().flat_map(|fields| *fields) {
-            String::from(Box::<str>::from(value)).zeroize();
+            wipe(value);
         }
     }
+}
+
+fn wipe(value: Box<RawValue>) {
+    String::from(Box::<str>::from(value)).zeroize();
 }
 
 impl Serialize for ExtraFields {
@@ -229,6 +245,20 @@ mod tests {
     fn names_match_without_regard_to_case() {
         let document: Document = serde_json::from_str(r#"{"FIRST":1,"secondone":"y"}"#).unwrap();
         assert_eq!((document.first, document.second_one.as_deref()), (1, Some("y")));
+        assert!(document.extra.is_empty());
+    }
+
+    #[test]
+    fn a_member_is_taken_out_if_it_is_what_it_should_be() {
+        let json = r#"{"first":7,"a":1,"b":"x"}"#;
+        let mut document: Document = serde_json::from_str(json).unwrap();
+        assert_eq!((document.extra.take::<u32>("b"), document.extra.take::<u32>("A")), (None, None));
+        assert_eq!(
+            serde_json::to_string(&document).unwrap(),
+            r#"{"first":7,"secondOne":null,"a":1,"b":"x"}"#
+        );
+        assert_eq!(document.extra.take::<u32>("a"), Some(1));
+        assert_eq!(document.extra.take::<String>("b").as_deref(), Some("x"));
         assert!(document.extra.is_empty());
     }
 

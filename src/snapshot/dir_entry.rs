@@ -2,9 +2,9 @@
 //!
 //! Source: kopia `snapshot/manifest.go`, `fs/entry.go`. Field order is part of the hashed bytes.
 
-use super::Mode;
+use super::{Mode, Supplement};
 use crate::base::gojson::is_zero;
-use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
+use crate::base::{Collector, ExtraFields, Timestamp, gojson, keeps_extra_fields};
 use crate::object::ObjectId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -86,12 +86,23 @@ pub struct DirEntry {
     /// Totals of a directory, or of a file that is a snapshot's root.
     #[serde(default)]
     pub summ: Option<Box<DirSummary>>,
+    /// What Kopia's entries have no room for.
+    #[serde(skip)]
+    pub supplement: Option<Box<Supplement>>,
     /// What others have written here, kept.
     #[serde(skip)]
     pub extra: ExtraFields,
 }
 
-keeps_extra_fields!(DirEntry, by hand);
+impl<'de> Deserialize<'de> for DirEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut extra = ExtraFields::default();
+        let known = Self::deserialize(Collector::new(deserializer, &mut extra))?;
+        // Taken from what is not known, where anything else stays that bears its name.
+        let supplement = extra.take(Supplement::NAME).map(Box::new);
+        Ok(Self { supplement, extra, ..known })
+    }
+}
 
 impl DirEntry {
     /// What directories are ordered by.
@@ -120,6 +131,8 @@ struct Stored<'a> {
     obj: ObjectId,
     #[serde(skip_serializing_if = "Option::is_none")]
     summ: Option<&'a DirSummary>,
+    #[serde(rename = "ph", skip_serializing_if = "Option::is_none")]
+    supplement: Option<&'a Supplement>,
 }
 
 /// An entry with what others have added to it.
@@ -134,8 +147,8 @@ struct Extended<'a> {
 impl Serialize for DirEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let &Self { kind, mode, size, mtime, uid, gid, obj, .. } = self;
-        let (name, summ) = (StoredName(self), self.summ.as_deref());
-        let stored = Stored { name, kind, mode, size, mtime, uid, gid, obj, summ };
+        let (name, summ, supplement) = (StoredName(self), self.summ.as_deref(), self.supplement.as_deref());
+        let stored = Stored { name, kind, mode, size, mtime, uid, gid, obj, summ, supplement };
         if self.extra.is_empty() {
             return stored.serialize(serializer);
         }

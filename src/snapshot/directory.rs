@@ -200,6 +200,7 @@ mod tests {
             gid: 1000,
             obj: obj.parse().unwrap(),
             summ: None,
+            supplement: None,
             extra: ExtraFields::default(),
         }
     }

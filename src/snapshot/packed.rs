@@ -1,9 +1,9 @@
-//! Many members of a directory in little memory: 60 bytes and the name for each file.
+//! Many members of a directory in little memory: 60 bytes and the name for each file, 76 if it says which file it was.
 //!
 //! A file or link is kept as a record of bytes; what a record cannot hold, directories among them, stays as it is. Order
 //! is that of the names; the order of a stored directory, directories first, is made when it is asked for.
 
-use super::{DirEntry, EntryType, Mode};
+use super::{DirEntry, EntryType, Mode, Supplement};
 use crate::base::Timestamp;
 use crate::format::ContentId;
 use crate::object::ObjectId;
@@ -11,8 +11,14 @@ use std::cmp::Ordering;
 
 /// Records are kept in blocks, so that a million of them are not copied whenever there is no more room.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Kind, mode, size, mtime, uid, gid, length of the content's key, length of the name.
+/// Flags, mode, size, mtime, uid, gid, length of the content's key, length of the name. Then come ctime and inode, if
+/// flags say so, the key and the name.
 const HEAD_BYTES: usize = 1 + 4 + 8 + 8 + 4 + 4 + 1 + 2;
+
+/// It is a link, not a file.
+const IS_SYMLINK: u8 = 1;
+const HAS_CTIME: u8 = 2;
+const HAS_INODE: u8 = 4;
 
 /// Members of a directory.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +83,13 @@ impl PackedEntries {
 
     fn record(&mut self, entry: &DirEntry, key: &[u8]) -> Option<u32> {
         let name = entry.name.as_bytes();
-        let length = HEAD_BYTES + key.len() + name.len();
+        let supplement = entry.supplement.as_deref();
+        let ctime = supplement.and_then(|supplement| supplement.ctime_nanos);
+        let inode = supplement.and_then(|supplement| supplement.inode);
+        let flags = flag(IS_SYMLINK, entry.kind == EntryType::Symlink)
+            | flag(HAS_CTIME, ctime.is_some())
+            | flag(HAS_INODE, inode.is_some());
+        let length = HEAD_BYTES + optional_bytes(flags) + key.len() + name.len();
         if self.blocks.last().is_none_or(|block| block.len() + length > BLOCK_BYTES) {
             // The first grows with its directory; where there is a second, there may be many.
             let room = if self.blocks.is_empty() { 0 } else { BLOCK_BYTES };
@@ -86,7 +98,7 @@ impl PackedEntries {
         let number = self.blocks.len() - 1;
         let block = self.blocks.last_mut()?;
         let place = u32::try_from(number * BLOCK_BYTES + block.len()).ok()?;
-        block.push(u8::from(entry.kind == EntryType::Symlink));
+        block.push(flags);
         block.extend_from_slice(&entry.mode.posix().to_le_bytes());
         block.extend_from_slice(&entry.size.to_le_bytes());
         block.extend_from_slice(&entry.mtime.as_nanos().to_le_bytes());
@@ -94,6 +106,8 @@ impl PackedEntries {
         block.extend_from_slice(&entry.gid.to_le_bytes());
         block.push(u8::try_from(key.len()).ok()?);
         block.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
+        block.extend(ctime.iter().flat_map(|ctime| ctime.to_le_bytes()));
+        block.extend(inode.iter().flat_map(|inode| inode.to_le_bytes()));
         block.extend_from_slice(key);
         block.extend_from_slice(name);
         Some(place)
@@ -107,24 +121,39 @@ impl PackedEntries {
 
     fn name(&self, place: u32) -> &[u8] {
         let mut reader = Reader(self.bytes(place));
-        reader.skip(HEAD_BYTES - 3);
+        let [flags] = reader.array();
+        reader.skip(HEAD_BYTES - 4);
         let (key, name) = reader.lengths();
-        reader.skip(key);
+        reader.skip(optional_bytes(flags) + key);
         reader.take(name)
     }
 
     fn unpack(&self, place: u32) -> Option<DirEntry> {
         let mut reader = Reader(self.bytes(place));
-        let kind = if reader.array::<1>() == [1] { EntryType::Symlink } else { EntryType::File };
+        let [flags] = reader.array();
+        let kind = if flags & IS_SYMLINK == 0 { EntryType::File } else { EntryType::Symlink };
         let mode = Mode::from_posix(u32::from_le_bytes(reader.array()));
         let size = u64::from_le_bytes(reader.array());
         let mtime = Timestamp::from_nanos(i64::from_le_bytes(reader.array()));
         let (uid, gid) = (u32::from_le_bytes(reader.array()), u32::from_le_bytes(reader.array()));
         let (key, name) = reader.lengths();
+        let ctime_nanos = (flags & HAS_CTIME != 0).then(|| i64::from_le_bytes(reader.array()));
+        let inode = (flags & HAS_INODE != 0).then(|| u64::from_le_bytes(reader.array()));
+        let supplement = Supplement { ctime_nanos, inode, ..Supplement::default() };
+        let supplement = supplement.identifies().then(|| Box::new(supplement));
         let obj = ObjectId::direct(ContentId::from_key(reader.take(key))?);
         let name = std::str::from_utf8(reader.take(name)).ok()?.to_owned();
-        Some(DirEntry { name, kind, mode, size, mtime, uid, gid, obj, ..DirEntry::default() })
+        Some(DirEntry { name, kind, mode, size, mtime, uid, gid, obj, supplement, ..DirEntry::default() })
     }
+}
+
+fn flag(flag: u8, is_set: bool) -> u8 {
+    if is_set { flag } else { 0 }
+}
+
+/// Bytes of what only some records have.
+fn optional_bytes(flags: u8) -> usize {
+    8 * (flags & (HAS_CTIME | HAS_INODE)).count_ones() as usize
 }
 
 /// The content of an entry that a record can hold.
@@ -135,6 +164,10 @@ fn key(entry: &DirEntry) -> Option<Vec<u8>> {
         && entry.raw_name.is_none()
         && entry.summ.is_none()
         && entry.extra.is_empty()
+        && entry
+            .supplement
+            .as_ref()
+            .is_none_or(|supplement| supplement.identifies() && supplement.extra.is_empty())
         && u16::try_from(entry.name.len()).is_ok();
     let mut key = Vec::with_capacity(33);
     content.append_key(&mut key);
@@ -173,15 +206,21 @@ mod tests {
 
     fn entries() -> impl Strategy<Value = Vec<DirEntry>> {
         let kinds = [EntryType::File, EntryType::Symlink, EntryType::Directory, EntryType::Unknown];
-        let what = (prop::sample::select(kinds.to_vec()), any::<bool>());
+        let supplement = prop::option::of((any::<Option<i64>>(), any::<Option<u64>>(), any::<bool>()));
+        let what = (prop::sample::select(kinds.to_vec()), any::<bool>(), supplement);
         let numbers = (any::<u64>(), any::<i64>(), any::<u32>(), any::<u32>(), 0_u32..0o10000);
         let ids = prop::sample::select(vec!["", "abcd", "kabcd", "Iabcd", "Zabcd", "xabcd"]);
-        let entry = (what, numbers, ids).prop_map(|((kind, plain), numbers, obj)| {
+        let entry = (what, numbers, ids).prop_map(|((kind, plain, supplement), numbers, obj)| {
             let (size, mtime, uid, gid, mode) = numbers;
             let (mode, mtime) = (Mode::from_posix(mode), Timestamp::from_nanos(mtime));
             let summ = (!plain).then(|| Box::new(DirSummary::default()));
             let obj = obj.parse().unwrap();
-            DirEntry { kind, mode, size, mtime, uid, gid, obj, summ, ..DirEntry::default() }
+            let supplement = supplement.map(|(ctime_nanos, inode, has_more)| {
+                let more = if has_more { r#"{"more":1}"# } else { "{}" };
+                let known: Supplement = serde_json::from_str(more).unwrap();
+                Box::new(Supplement { ctime_nanos, inode, ..known })
+            });
+            DirEntry { kind, mode, size, mtime, uid, gid, obj, summ, supplement, ..DirEntry::default() }
         });
         prop::collection::btree_map("[a-z\u{e9}]{1,6}", entry, 0..40)
             .prop_map(|named| named.into_iter().map(|(name, entry)| DirEntry { name, ..entry }).collect())
@@ -205,21 +244,41 @@ mod tests {
         }
     }
 
-    #[test]
-    fn many_blocks_are_one_list() {
+    /// With names of nine bytes; the number of bytes that a member costs.
+    fn packed(supplement: impl Fn(u64) -> Option<Box<Supplement>>) -> (PackedEntries, usize) {
         let mut packed = PackedEntries::default();
         let obj: ObjectId = "0123456789abcdef0123456789abcdef".parse().unwrap();
         for number in 0..20_000_u64 {
             let name = format!("file{:05}", (number * 7919) % 20_000);
-            packed.push(DirEntry { name, size: number, kind: EntryType::File, obj, ..DirEntry::default() });
+            let (kind, supplement) = (EntryType::File, supplement(number));
+            packed.push(DirEntry { name, size: number, kind, obj, supplement, ..DirEntry::default() });
         }
         packed.sort();
+        let bytes: usize = packed.blocks.iter().map(Vec::capacity).sum();
+        let each = (bytes + packed.places.capacity() * 4) / 20_000;
+        (packed, each)
+    }
+
+    #[test]
+    fn many_blocks_are_one_list() {
+        let (packed, bytes) = packed(|_| None);
         assert!(packed.blocks.len() > 3 && packed.others.is_empty());
         assert_eq!(packed.find("file07919").unwrap().size, 1);
         assert!(packed.find("file").is_none());
         let names: Vec<_> = packed.stored_order().map(|entry| entry.name).collect();
         assert!(names.len() == 20_000 && names.is_sorted());
-        let bytes: usize = packed.blocks.iter().map(Vec::capacity).sum();
-        assert!((bytes + packed.places.capacity() * 4) / 20_000 < 90);
+        assert!(bytes < 75, "{bytes}");
+    }
+
+    #[test]
+    fn which_file_it_was_costs_sixteen_bytes() {
+        let identity =
+            |number| Supplement { ctime_nanos: Some(-1), inode: Some(number), ..Supplement::default() };
+        let (entries, bytes) = packed(|number| Some(Box::new(identity(number))));
+        assert!(entries.others.is_empty(), "all of them are records");
+        assert_eq!(entries.find("file07919").unwrap().supplement.as_deref(), Some(&identity(1)));
+        assert!(bytes < 75 + 16, "{bytes}");
+        let records = |packed: &PackedEntries| packed.blocks.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(records(&entries) - records(&packed(|_| None).0), 16 * 20_000);
     }
 }
