@@ -62,7 +62,7 @@ impl Home {
         format!("--path={}", self.path(name).display())
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("config/repository.config")
     }
 

@@ -1,5 +1,6 @@
 //! Real Kopia and this program on the same repositories. Runs where `PACKHORSE_TEST_KOPIA` names a kopia executable.
 
+mod identity;
 mod repository;
 
 use crate::support::programs::Program;
@@ -37,7 +38,7 @@ fn ours_creates_and_kopia_agrees() {
         let Some(kopia) = Program::kopia() else { return };
         let base = tempfile::tempdir().unwrap();
         let (repository, source) = paths(base.path());
-        let ours = Program::packhorse();
+        let ours = Program::packhorse().plain();
         trees::make(&source, &mut Dice::new(number as u64));
         ours.create(&repository, flags);
         ours.ok(["policy", "set", "--global", "--compression=zstd-fastest"]);
@@ -62,7 +63,7 @@ fn kopia_creates_and_ours_agrees() {
         let Some(kopia) = Program::kopia() else { return };
         let base = tempfile::tempdir().unwrap();
         let (repository, source) = paths(base.path());
-        let ours = Program::packhorse();
+        let ours = Program::packhorse().plain();
         trees::make(&source, &mut Dice::new(100 + number as u64));
         kopia.create(&repository, flags);
         kopia.ok(["policy", "set", "--global", "--compression=s2-default"]);

@@ -95,7 +95,7 @@ fn both_expire_the_same() {
 #[test]
 fn both_remove_files_alike() {
     let Some(kopia) = Program::kopia() else { return };
-    let ours = Program::packhorse();
+    let ours = Program::packhorse().plain();
     let base = tempfile::tempdir().unwrap();
     let (one, other) = (base.path().join("one"), base.path().join("other"));
     ours.create(&one, &[]);
@@ -121,7 +121,7 @@ fn both_remove_files_alike() {
 #[test]
 fn stubs_are_files_to_the_other() {
     let Some(kopia) = Program::kopia() else { return };
-    let ours = Program::packhorse();
+    let ours = Program::packhorse().plain();
     let base = tempfile::tempdir().unwrap();
     let (repository, source) = (base.path().join("repository"), base.path().join("source"));
     ours.create(&repository, &[]);

@@ -21,6 +21,7 @@ mod documents;
 mod fixtures;
 mod fuzz_corpus;
 mod history;
+mod identity;
 mod interop;
 mod interop_history;
 mod interruptions;

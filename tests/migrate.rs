@@ -182,7 +182,7 @@ fn a_source_that_cannot_be_read_does_not_stop_the_others() {
 #[test]
 fn kopia_takes_what_was_copied() {
     let Some(kopia) = Program::kopia() else { return };
-    let (from, ours) = (Program::packhorse(), Program::packhorse());
+    let (from, ours) = (Program::packhorse().plain(), Program::packhorse());
     let base = tempfile::tempdir().unwrap();
     let (one, other, source) =
         (base.path().join("one"), base.path().join("other"), base.path().join("source"));

@@ -39,6 +39,6 @@ pub use name_pattern::NamePattern;
 pub use rewrite::{Handling, Judge, Judgement, RewriteOptions, Rewriter};
 pub use supplement::Supplement;
 pub use tree::{resolve, resolve_path};
-pub use upload::{Checkpoints, Stream, Upload, UploadOptions, UploadSource, Uploaded, upload};
+pub use upload::{Checkpoints, EntryForm, Stream, Upload, UploadOptions, UploadSource, Uploaded, upload};
 pub use usage::{StorageStats, StorageUsage, UsageCounter};
 pub use verify::{VerifyError, VerifyOptions, VerifyReport, verify};

@@ -41,7 +41,6 @@ impl Supplement {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::snapshot::DirEntry;
 
     fn entry(more: &str) -> String {

@@ -38,11 +38,13 @@ pub(super) struct Stage {
     executables: Executables,
     password: String,
     threads: usize,
+    /// Whether the program writes entries as Kopia does.
+    pub(super) is_plain: bool,
 }
 
 impl Stage {
     /// A stage in a folder that is there.
-    pub(super) fn new(base: &Path, executables: &Executables, threads: usize) -> Self {
+    pub(super) fn new(base: &Path, executables: &Executables, threads: usize, is_plain: bool) -> Self {
         let (repository, source, home) = (base.join("repository"), base.join("source"), base.join("home"));
         std::fs::create_dir(&home).unwrap();
         std::fs::create_dir(&repository).unwrap();
@@ -53,6 +55,7 @@ impl Stage {
             executables: executables.clone(),
             password: PASSWORD.to_owned(),
             threads,
+            is_plain,
         }
     }
 
@@ -81,7 +84,8 @@ impl Stage {
             Writer::Kopia => kopia.as_deref().expect("stood in for"),
             Writer::OlderKopia => older.as_deref().expect("stood in for"),
         };
-        Program::in_home(executable, &self.home).with_password(&self.password)
+        let program = Program::in_home(executable, &self.home).with_password(&self.password);
+        if self.is_plain { program.plain() } else { program }
     }
 
     /// Makes the repository and the connection that everybody uses.

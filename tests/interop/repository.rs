@@ -135,7 +135,7 @@ fn is_let_in(program: &Program) -> bool {
 /// An upgrade that `first` begins and `second` finishes, in a repository of a format version.
 fn upgrade_in_turns(version: &str, is_ours: (bool, bool)) {
     let Some(kopia) = Program::kopia() else { return };
-    let ours = Program::packhorse();
+    let ours = Program::packhorse().plain();
     let of = |is_ours| if is_ours { &ours } else { &kopia };
     let (first, second) = (of(is_ours.0), of(is_ours.1));
     let base = tempfile::tempdir().unwrap();

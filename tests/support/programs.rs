@@ -30,6 +30,7 @@ pub(crate) struct Program {
     executable: PathBuf,
     home: PathBuf,
     password: String,
+    is_plain: bool,
     /// Removes a home that belongs to this program alone.
     _own_home: Option<TempDir>,
 }
@@ -54,7 +55,12 @@ impl Program {
     /// A program in a home that it may share with others: they use one connection.
     pub(crate) fn in_home(executable: &Path, home: &Path) -> Self {
         let (executable, home) = (executable.to_owned(), home.to_owned());
-        Self { executable, home, password: PASSWORD.to_owned(), _own_home: None }
+        Self { executable, home, password: PASSWORD.to_owned(), is_plain: false, _own_home: None }
+    }
+
+    /// The same, but what it saves has only what Kopia's entries have: for trees whose ids are compared.
+    pub(crate) fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
     }
 
     /// The same with another password.
@@ -83,6 +89,7 @@ impl Program {
             .env("KOPIA_PASSWORD", &self.password)
             // Kopia asks for this before it lets a user optimize its index or rewrite contents.
             .env("KOPIA_DANGEROUS_COMMANDS", "enabled")
+            .env("PACKHORSE_PLAIN_ENTRIES", self.is_plain.to_string())
             .stdin(Stdio::null());
         command
     }

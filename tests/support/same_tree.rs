@@ -9,7 +9,7 @@ use packhorse::snapshot::{DirEntry, EntryType};
 ///
 /// Without compressed contents (index version 1) an object's id depends on what the compressor makes of it, and no two
 /// implementations of zstd make the same: there such objects, and with them the directories above, may differ in their
-/// ids and in nothing else.
+/// ids and in nothing else. So may directories where only one of both says which files its entries stood for.
 pub(crate) fn first_difference(
     twin: &Repository,
     ours: &DirEntry,
@@ -27,11 +27,17 @@ pub(crate) fn first_difference(
     let (ours, kopias) = (list(twin, ours), list(original, kopias));
     let compresses = |entry: &DirEntry| holds_self_compressed(twin, original, entry.obj);
     let self_compressed = ours.iter().chain(&kopias).any(|(_, entry)| compresses(entry));
-    let named = |entry: &DirEntry, obj| DirEntry { obj, name: String::new(), ..entry.clone() };
+    let is_supplemented =
+        |list: &[(String, DirEntry)]| list.iter().any(|(_, entry)| entry.supplement.is_some());
+    let supplemented = is_supplemented(&ours) || is_supplemented(&kopias);
+    let named =
+        |entry: &DirEntry, obj| DirEntry { obj, name: String::new(), supplement: None, ..entry.clone() };
     // What one compressor takes for incompressible need not be so for another.
     let equal = |ours: &DirEntry, kopias: &DirEntry| {
-        let free = ours.kind == EntryType::Directory || compresses(ours) || compresses(kopias);
-        let of = |entry: &DirEntry| if self_compressed && free { ObjectId::NONE } else { entry.obj };
+        let is_directory = ours.kind == EntryType::Directory;
+        let free = self_compressed && (is_directory || compresses(ours) || compresses(kopias))
+            || supplemented && is_directory;
+        let of = |entry: &DirEntry| if free { ObjectId::NONE } else { entry.obj };
         named(ours, of(ours)) == named(kopias, of(kopias))
     };
     if ours.len() != kopias.len() {
@@ -43,7 +49,9 @@ pub(crate) fn first_difference(
         (!same).then(|| format!("{path}: {ours:?} instead of {theirs:?}"))
     };
     let found = ours.iter().zip(&kopias).rev().find_map(differs);
-    found.or_else(|| (!self_compressed).then(|| "the same entries in another manifest".to_owned()))
+    found.or_else(|| {
+        (!self_compressed && !supplemented).then(|| "the same entries in another manifest".to_owned())
+    })
 }
 
 fn holds_self_compressed(twin: &Repository, original: &Repository, id: ObjectId) -> bool {

@@ -20,7 +20,7 @@ use packhorse::base::{Counter, MIB, Stopwatch};
 use packhorse::content::WriteStats;
 use packhorse::policy::{self, PolicyStore, SourceInfo};
 use packhorse::repo::{Repository, RepositoryWriter};
-use packhorse::snapshot::{Catalog, Checkpoints, UploadOptions, UploadSource};
+use packhorse::snapshot::{Catalog, Checkpoints, EntryForm, UploadOptions, UploadSource};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// Stop at the first file that cannot be read [env: `KOPIA_SNAPSHOT_FAIL_FAST`]
     #[arg(long, num_args = 0, default_missing_value = "true")]
     fail_fast: Option<bool>,
+    /// Write and compare entries as Kopia does, without ctime and inode [env: `PACKHORSE_PLAIN_ENTRIES`]
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    plain_entries: Option<bool>,
     /// Store the snapshot under this user@host:path
     #[arg(long, value_name = "SOURCE")]
     override_source: Option<String>,
@@ -108,6 +111,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         force_hash_percent: args.force_hash,
         fail_fast: args.fail_fast.or(ctx.environment().snapshot_fail_fast).unwrap_or(false),
         limit_bytes: u64::try_from(args.upload_limit_mb).unwrap_or(0).saturating_mul(MIB),
+        entries: entry_form(ctx, args),
         cancel: ctx.cancel()?,
     };
     let actions = Arc::new(actions(ctx, args)?);
@@ -147,6 +151,14 @@ fn actions(ctx: &Context, args: &Args) -> Result<Actions> {
         stop: ctx.cancel()?,
         warn: Arc::new(move |message: &str| talk.warning(message)),
     })
+}
+
+fn entry_form(ctx: &Context, args: &Args) -> EntryForm {
+    if args.plain_entries.or(ctx.environment().plain_entries).unwrap_or(false) {
+        EntryForm::Plain
+    } else {
+        EntryForm::Identified
+    }
 }
 
 /// Zero asks for the default, as with Kopia.

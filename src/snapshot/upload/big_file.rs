@@ -177,7 +177,7 @@ fn finish(
     counts::add(&context.counts.total_size, length);
     context.monitor.add(Counter::HashedFiles, 1);
     let name = gojson::lossy(&big.entry.name).into_owned();
-    let mut entry = stored_entry(&big.entry, name, EntryType::File);
+    let mut entry = big.node.file_entry(&big.entry, name);
     entry.size = length;
     entry.obj = object;
     big.node.arrivals.add_entries([entry]);

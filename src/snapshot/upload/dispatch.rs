@@ -8,7 +8,7 @@ use super::previous::is_forced;
 use super::small_files::{FileBatch, is_small};
 use super::walk::{PendingDirectory, Worker, perform};
 use crate::base::{Counter, gojson};
-use crate::snapshot::DirEntry;
+use crate::snapshot::{DirEntry, EntryType};
 use crate::source::{Entry, EntryKind, Listed, Names};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -157,11 +157,15 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
         let options = self.context.options;
         let entropy = self.context.repository().environment().entropy.as_ref();
         std::str::from_utf8(&entry.name).ok()?;
-        let known = self.node.previous.find_unchanged(entry, name)?;
+        let known = self.node.previous.find_unchanged(entry, name, self.node.identities)?;
         if is_forced(options.force_hash_percent, entropy) {
             return None;
         }
-        Some(DirEntry { obj: known.obj, ..stored_entry(entry, name.to_owned(), known.kind) })
+        let today = match known.kind {
+            EntryType::File => self.node.file_entry(entry, name.to_owned()),
+            kind => stored_entry(entry, name.to_owned(), kind),
+        };
+        Some(DirEntry { obj: known.obj, ..today })
     }
 
     fn unknown(&self, name: &str) {

@@ -21,6 +21,7 @@ mod checkpoint;
 mod context;
 mod counts;
 mod dispatch;
+mod identity;
 mod node;
 mod previous;
 mod queue;
@@ -38,6 +39,7 @@ use big_file::Input;
 use checkpoint::Checkpointer;
 pub use checkpoint::{CHECKPOINT, Checkpoints, SaveCheckpoint};
 use context::Context;
+pub use identity::EntryForm;
 pub use single::Stream;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
@@ -58,6 +60,8 @@ pub struct UploadOptions {
     pub fail_fast: bool,
     /// Stop when more bytes than these were read; 0 for no limit. What is there by then becomes an incomplete snapshot.
     pub limit_bytes: u64,
+    /// What entries of files say. [`EntryForm::Plain`] by default: then directories are Kopia's, byte for byte.
+    pub entries: EntryForm,
     /// Set by whoever wants the upload to stop; what is done so far becomes an incomplete snapshot.
     pub cancel: Arc<AtomicBool>,
 }
@@ -65,7 +69,8 @@ pub struct UploadOptions {
 impl Default for UploadOptions {
     fn default() -> Self {
         let cancel = Arc::new(AtomicBool::new(false));
-        Self { parallel: 0, force_hash_percent: 0.0, fail_fast: false, limit_bytes: 0, cancel }
+        let entries = EntryForm::default();
+        Self { parallel: 0, force_hash_percent: 0.0, fail_fast: false, limit_bytes: 0, entries, cancel }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A directory on its way into the snapshot.
 
 use super::big_file::FileInProgress;
+use super::identity::Identities;
 use super::previous::Previous;
 use crate::actions::Scope;
 use crate::policy::PolicyTree;
@@ -26,6 +27,7 @@ pub(super) struct Node {
     pub(super) policies: PolicyTree,
     pub(super) ignore: Arc<IgnoreContext>,
     pub(super) previous: Previous,
+    pub(super) identities: Identities,
     pub(super) arrivals: Arrivals,
     /// Why the listing broke off, if it did: then the directory is a failure, whatever has arrived of it.
     pub(super) broken: Mutex<Option<source::Error>>,
@@ -39,6 +41,12 @@ impl Node {
         // Not dropped under the lock: it may take minutes.
         let scope = self.scope.lock().take();
         drop(scope);
+    }
+
+    /// The stored form of a file in it, without its data.
+    pub(super) fn file_entry(&self, file: &Entry, name: String) -> DirEntry {
+        let supplement = self.identities.supplement(file);
+        DirEntry { supplement, ..stored_entry(file, name, EntryType::File) }
     }
 
     /// The path of a member below the snapshot's root.

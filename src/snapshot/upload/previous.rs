@@ -1,6 +1,7 @@
 //! Looking up what an earlier snapshot holds of the same place.
 
 use super::context::Context;
+use super::identity::{Identities, Verdict};
 use crate::base::Entropy;
 use crate::object::ObjectId;
 use crate::snapshot::directory_stream::read_members;
@@ -56,16 +57,33 @@ impl Previous {
         })
     }
 
-    /// The earlier entry that proves that `entry` need not be read: same name, kind, times, size, mode and owner.
-    ///
-    /// Source: kopia `snapshot/upload/upload.go` `metadataEquals`.
-    pub(super) fn find_unchanged(&self, entry: &Entry, name: &str) -> Option<DirEntry> {
-        let unchanged = |known: &DirEntry| is_unchanged(known, entry);
-        self.0.iter().find_map(|directory| directory.entries.find(name).filter(unchanged))
+    /// The earlier entry that proves that `entry` need not be read: same name, kind, times, size, mode and owner, and the
+    /// same file if it says which it was. One that does not say counts only where none of the others says that the file
+    /// has changed: whoever wrote it may have taken it over from them.
+    pub(super) fn find_unchanged(
+        &self,
+        entry: &Entry,
+        name: &str,
+        identities: Identities,
+    ) -> Option<DirEntry> {
+        let (mut has_changed, mut unknown) = (false, None);
+        for directory in &self.0 {
+            let known = directory.entries.find(name).filter(|known| is_alike(known, entry));
+            let Some(known) = known else { continue };
+            match identities.compare(&known, entry) {
+                Verdict::Unchanged => return Some(known),
+                Verdict::Changed => has_changed = true,
+                Verdict::Unknown => unknown = unknown.or(Some(known)),
+            }
+        }
+        unknown.filter(|_| !has_changed)
     }
 }
 
-fn is_unchanged(known: &DirEntry, entry: &Entry) -> bool {
+/// Whether Kopia would take `entry` for what is `known`.
+///
+/// Source: kopia `snapshot/upload/upload.go` `metadataEquals`.
+fn is_alike(known: &DirEntry, entry: &Entry) -> bool {
     let kind = match entry.kind {
         EntryKind::File => EntryType::File,
         EntryKind::Symlink => EntryType::Symlink,

@@ -5,6 +5,7 @@ use super::big_file::{BigFile, Input};
 use super::checkpoint::Checkpointer;
 use super::context::Context;
 use super::counts;
+use super::identity::Identities;
 use super::node::{Arrivals, Node};
 use super::previous::Previous;
 use super::walk::{Failure, Worker, read_error, root_entry, run_workers, uploaded};
@@ -119,6 +120,7 @@ fn lone_node(context: &Context<'_>, directory: Directory, own: Entry, name: Stri
         policies: context.policies.clone(),
         ignore: IgnoreContext::root(),
         previous: Previous::default(),
+        identities: Identities::PLAIN,
         arrivals: Arrivals::new(),
         broken: Mutex::default(),
         scope: Mutex::default(),

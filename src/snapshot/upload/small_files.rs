@@ -100,7 +100,7 @@ pub(super) fn process(context: &Context<'_>, batch: FileBatch, worker: &mut Work
     if let Err(error) = store(context, &mut read, worker) {
         return context.fail(error);
     }
-    let entries = read.iter().map(|file| finished_entry(context, file));
+    let entries = read.iter().map(|file| finished_entry(context, &node, file));
     node.arrivals.add_entries(entries);
     walk::arrived(context, &node, arrived, worker);
 }
@@ -122,7 +122,7 @@ fn store(context: &Context<'_>, files: &mut [ReadFile], worker: &mut Worker) -> 
         .write_chunks(&mut chunks, &mut worker.scratch, |position, id| files[position].object = id)
 }
 
-fn finished_entry(context: &Context<'_>, file: &ReadFile) -> crate::snapshot::DirEntry {
+fn finished_entry(context: &Context<'_>, node: &Node, file: &ReadFile) -> crate::snapshot::DirEntry {
     let length = file.range.len() as u64;
     let name = gojson::lossy(&file.entry.name).into_owned();
     if file.entry.kind == EntryKind::Symlink {
@@ -135,7 +135,7 @@ fn finished_entry(context: &Context<'_>, file: &ReadFile) -> crate::snapshot::Di
     counts::add(&context.counts.total_size, length);
     context.monitor.add(Counter::HashedFiles, 1);
     context.monitor.add(Counter::HashedBytes, length);
-    let mut entry = stored_entry(&file.entry, name, EntryType::File);
+    let mut entry = node.file_entry(&file.entry, name);
     entry.size = length;
     entry.obj = file.object;
     entry

@@ -6,6 +6,7 @@ use super::checkpoint::Checkpointer;
 use super::context::{Context, metadata_compressor};
 use super::counts;
 use super::dispatch::Dispatcher;
+use super::identity::Identities;
 use super::node::{Arrivals, Arrived, Node, stored_entry};
 use super::previous::Previous;
 use super::queue::{Task, TaskQueue};
@@ -228,6 +229,8 @@ impl Listing {
         previous: Previous,
     ) -> source::Result<Self> {
         let Place { parent, name, path, policies, scope } = place;
+        let now = context.repository().environment().clock.now();
+        let identities = Identities::new(context.options.entries, now);
         let names = directory.names()?;
         let rooted = if path.is_empty() { String::new() } else { format!("/{path}") };
         let ignore =
@@ -246,6 +249,7 @@ impl Listing {
             policies,
             ignore,
             previous,
+            identities,
             arrivals,
             broken: Mutex::default(),
             scope: Mutex::new(scope),
