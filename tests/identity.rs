@@ -105,7 +105,7 @@ impl Stage {
     }
 
     fn data(&self, saved: &Saved, name: &str) -> Vec<u8> {
-        self.world.open().objects().read_all(self.entry(saved, name).obj).unwrap().to_vec()
+        self.world.open().objects().read_all(self.entry(saved, name).obj).unwrap()
     }
 }
 

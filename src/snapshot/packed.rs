@@ -216,8 +216,8 @@ mod tests {
             let summ = (!plain).then(|| Box::new(DirSummary::default()));
             let obj = obj.parse().unwrap();
             let supplement = supplement.map(|(ctime_nanos, inode, has_more)| {
-                let more = if has_more { r#"{"more":1}"# } else { "{}" };
-                let known: Supplement = serde_json::from_str(more).unwrap();
+                let json = if has_more { r#"{"more":1}"# } else { "{}" };
+                let known: Supplement = serde_json::from_str(json).unwrap();
                 Box::new(Supplement { ctime_nanos, inode, ..known })
             });
             DirEntry { kind, mode, size, mtime, uid, gid, obj, summ, supplement, ..DirEntry::default() }
