@@ -4,7 +4,7 @@ use super::big_file::{BigFile, Input};
 use super::context::Context;
 use super::counts;
 use super::node::{Node, stored_entry};
-use super::previous::is_forced;
+use super::previous::{PreviousFiles, is_forced};
 use super::small_files::{FileBatch, is_small};
 use super::walk::{PendingDirectory, Worker, perform};
 use crate::base::{Counter, gojson};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(super) struct Dispatcher<'a, 'b> {
     context: &'a Context<'b>,
     node: &'a Arc<Node>,
+    known: PreviousFiles,
     batch: FileBatch,
     directories: Vec<PendingDirectory>,
     unchanged: Vec<DirEntry>,
@@ -28,11 +29,13 @@ pub(super) struct Dispatcher<'a, 'b> {
 }
 
 impl<'a, 'b> Dispatcher<'a, 'b> {
-    pub(super) fn new(context: &'a Context<'b>, node: &'a Arc<Node>) -> Self {
+    /// Compares with what is `known` of the directory.
+    pub(super) fn new(context: &'a Context<'b>, node: &'a Arc<Node>, known: PreviousFiles) -> Self {
         let path = if node.path.is_empty() { "/".to_owned() } else { format!("/{}/", node.path) };
         Self {
             context,
             node,
+            known,
             batch: FileBatch::new(node),
             directories: Vec::new(),
             unchanged: Vec::new(),
@@ -69,6 +72,7 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
 
     fn some(&mut self, listed: Vec<Listed>) {
         let prefix = self.prefix;
+        let last = listed.last().map(|member| Box::from(member.name()));
         for member in listed {
             let name = gojson::lossy(member.name()).into_owned();
             self.path.truncate(prefix);
@@ -81,6 +85,8 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
             }
         }
         self.node.arrivals.add_entries(std::mem::take(&mut self.unchanged));
+        // What comes is behind it, if it has a name that can be known.
+        self.known.forget_before(last.as_deref().unwrap_or_default());
     }
 
     fn is_included(&self, member: &Listed) -> bool {
@@ -157,7 +163,7 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
         let options = self.context.options;
         let entropy = self.context.repository().environment().entropy.as_ref();
         std::str::from_utf8(&entry.name).ok()?;
-        let known = self.node.previous.find_unchanged(entry, name, self.node.identities)?;
+        let known = self.known.find_unchanged(entry, name, self.node.identities)?;
         if is_forced(options.force_hash_percent, entropy) {
             return None;
         }

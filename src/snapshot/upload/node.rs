@@ -2,7 +2,7 @@
 
 use super::big_file::FileInProgress;
 use super::identity::Identities;
-use super::previous::Previous;
+use super::previous::PreviousDirectories;
 use crate::actions::Scope;
 use crate::policy::PolicyTree;
 use crate::snapshot::packed::PackedEntries;
@@ -26,7 +26,7 @@ pub(super) struct Node {
     pub(super) path: String,
     pub(super) policies: PolicyTree,
     pub(super) ignore: Arc<IgnoreContext>,
-    pub(super) previous: Previous,
+    pub(super) previous: PreviousDirectories,
     pub(super) identities: Identities,
     pub(super) arrivals: Arrivals,
     /// Why the listing broke off, if it did: then the directory is a failure, whatever has arrived of it.

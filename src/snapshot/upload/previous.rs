@@ -8,55 +8,68 @@ use crate::snapshot::directory_stream::read_members;
 use crate::snapshot::packed::PackedEntries;
 use crate::snapshot::{DirEntry, EntryType, Mode};
 use crate::source::{Entry, EntryKind};
-use std::sync::Arc;
 
-/// A directory of an earlier snapshot, in Kopia's stored order or any other.
-#[derive(Debug)]
-pub(super) struct PreviousDirectory {
-    /// Sorted by name; names are unique but for those mangled from bytes that are no UTF-8, which never match.
-    entries: PackedEntries,
+/// What earlier snapshots hold of one directory, the most trusted first.
+#[derive(Debug, Default)]
+pub(super) struct Previous {
+    pub(super) directories: PreviousDirectories,
+    pub(super) files: PreviousFiles,
 }
 
-/// The directories of earlier snapshots that a directory is compared with, the most trusted first.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Previous(Vec<Arc<PreviousDirectory>>);
+/// Its sub-directories, wanted until the last of them is listed.
+#[derive(Debug, Default)]
+pub(super) struct PreviousDirectories(Vec<Vec<(Box<str>, ObjectId)>>);
+
+/// Its files and links, asked for in the order of their names. Names are unique but for those mangled from bytes that are
+/// no UTF-8, which never match.
+#[derive(Debug, Default)]
+pub(super) struct PreviousFiles(Vec<PackedEntries>);
 
 impl Previous {
     /// Loads the directories behind `ids`, each once. One that cannot be read saves nothing and harms nothing: the files
     /// are read instead.
     pub(super) fn load(context: &Context<'_>, ids: impl Iterator<Item = ObjectId>) -> Self {
         let mut seen: Vec<ObjectId> = Vec::new();
-        let mut loaded = Vec::new();
+        let mut this = Self::default();
         for id in ids.filter(ObjectId::is_directory) {
             if seen.contains(&id) {
                 continue;
             }
             seen.push(id);
-            let mut entries = PackedEntries::default();
-            match read_members(context.repository().objects(), id, |entry| entries.push(entry)) {
-                Ok(()) => {
-                    entries.sort();
-                    loaded.push(Arc::new(PreviousDirectory { entries }));
-                }
-                Err(error) => context.monitor.warn(&format!(
+            if let Err(error) = this.add(context, id) {
+                context.monitor.warn(&format!(
                     "a directory of the previous snapshot cannot be read, its files are read again: {error}"
-                )),
+                ));
             }
         }
-        Self(loaded)
+        this
     }
 
+    fn add(&mut self, context: &Context<'_>, id: ObjectId) -> crate::snapshot::Result<()> {
+        let (mut directories, mut files) = (Vec::<(Box<str>, _)>::new(), PackedEntries::default());
+        read_members(context.repository().objects(), id, |entry| match entry.kind {
+            EntryType::Directory => directories.push((entry.name.into(), entry.obj)),
+            _ => files.push(entry),
+        })?;
+        directories.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        files.sort();
+        self.directories.0.push(directories);
+        self.files.0.push(files);
+        Ok(())
+    }
+}
+
+impl PreviousDirectories {
     /// The objects of a child directory in the earlier snapshots.
-    pub(super) fn child_directories<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ObjectId> + 'a {
-        self.0.iter().filter_map(move |directory| {
-            directory
-                .entries
-                .find(name)
-                .filter(|entry| entry.kind == EntryType::Directory)
-                .map(|entry| entry.obj)
+    pub(super) fn objects_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ObjectId> + 'a {
+        self.0.iter().filter_map(move |directories| {
+            let at = directories.binary_search_by(|directory| (*directory.0).cmp(name)).ok()?;
+            directories.get(at).map(|directory| directory.1)
         })
     }
+}
 
+impl PreviousFiles {
     /// The earlier entry that proves that `entry` need not be read: same name, kind, times, size, mode and owner, and the
     /// same file if it says which it was. One that does not say counts only where none of the others says that the file
     /// has changed: whoever wrote it may have taken it over from them.
@@ -67,8 +80,8 @@ impl Previous {
         identities: Identities,
     ) -> Option<DirEntry> {
         let (mut has_changed, mut unknown) = (false, None);
-        for directory in &self.0 {
-            let known = directory.entries.find(name).filter(|known| is_alike(known, entry));
+        for entries in &self.0 {
+            let known = entries.find(name).filter(|known| is_alike(known, entry));
             let Some(known) = known else { continue };
             match identities.compare(&known, entry) {
                 Verdict::Unchanged => return Some(known),
@@ -77,6 +90,11 @@ impl Previous {
             }
         }
         unknown.filter(|_| !has_changed)
+    }
+
+    /// Frees what has names before `name`: it is not asked for any more.
+    pub(super) fn forget_before(&mut self, name: &[u8]) {
+        self.0.iter_mut().for_each(|entries| entries.forget_before(name));
     }
 }
 

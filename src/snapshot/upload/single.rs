@@ -7,7 +7,7 @@ use super::context::Context;
 use super::counts;
 use super::identity::Identities;
 use super::node::{Arrivals, Node};
-use super::previous::Previous;
+use super::previous::PreviousDirectories;
 use super::walk::{Failure, Worker, read_error, root_entry, run_workers, uploaded};
 use crate::base::{Timestamp, gojson};
 use crate::snapshot::DirSummary;
@@ -119,7 +119,7 @@ fn lone_node(context: &Context<'_>, directory: Directory, own: Entry, name: Stri
         path: String::new(),
         policies: context.policies.clone(),
         ignore: IgnoreContext::root(),
-        previous: Previous::default(),
+        previous: PreviousDirectories::default(),
         identities: Identities::PLAIN,
         arrivals: Arrivals::new(),
         broken: Mutex::default(),

@@ -8,7 +8,7 @@ use super::counts;
 use super::dispatch::Dispatcher;
 use super::identity::Identities;
 use super::node::{Arrivals, Arrived, Node, stored_entry};
-use super::previous::Previous;
+use super::previous::{Previous, PreviousFiles};
 use super::queue::{Task, TaskQueue};
 use super::small_files;
 use crate::actions::{self, Scope};
@@ -169,7 +169,7 @@ fn list_directory(context: &Context<'_>, pending: PendingDirectory, worker: &mut
             let raw_name = entry.name.clone();
             let open = || parent.directory.open_directory(&raw_name);
             let (directory, entry) = entered(scope.as_ref(), open, entry)?;
-            let previous = Previous::load(context, parent.previous.child_directories(&name));
+            let previous = Previous::load(context, parent.previous.objects_of(&name));
             let parent_node = Some(Arc::clone(&parent));
             let place =
                 Place { parent: parent_node, name, path: path.clone(), policies: policies.clone(), scope };
@@ -216,6 +216,7 @@ struct Place {
 struct Listing {
     node: Arc<Node>,
     names: Names,
+    known: PreviousFiles,
     is_cache: bool,
 }
 
@@ -248,25 +249,25 @@ impl Listing {
             path,
             policies,
             ignore,
-            previous,
+            previous: previous.directories,
             identities,
             arrivals,
             broken: Mutex::default(),
             scope: Mutex::new(scope),
         });
-        Ok(Self { node, names, is_cache })
+        Ok(Self { node, names, known: previous.files, is_cache })
     }
 
     /// Takes over what is unchanged, and hands out everything else.
     fn dispatch(self, context: &Context<'_>, worker: &mut Worker) {
-        let Self { node, names, is_cache } = self;
+        let Self { node, names, known, is_cache } = self;
         context.directories.open(&node);
         counts::add(&context.counts.dir_count, 1);
         if is_cache {
             counts::add(&context.counts.excluded_dir_count, 1);
             context.monitor.add(Counter::ExcludedDirs, 1);
         } else {
-            Dispatcher::new(context, &node).members(&names, worker);
+            Dispatcher::new(context, &node, known).members(&names, worker);
         }
         arrived(context, &node, 1, worker);
     }
