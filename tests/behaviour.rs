@@ -1,7 +1,8 @@
-//! What Kopia does, as tables recorded from Kopia 0.23.1: ignore rules, retention, merging of policies.
+//! What Kopia does, as tables recorded from Kopia 0.23.1: ignore rules, retention, merging of policies, commands.
 //!
 //! The tables are in `fixtures/behaviour/*.json.gz`. Where they and our understanding differ, they are right.
 
+mod commands;
 mod ignore;
 mod policies;
 mod retention;

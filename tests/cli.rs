@@ -37,7 +37,8 @@ impl Run {
 }
 
 impl Home {
-    fn new() -> Self {
+    /// A home without a repository.
+    pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
@@ -48,7 +49,7 @@ impl Home {
 
     /// The same with flags of `create`.
     pub(crate) fn new_with(flags: &[&str]) -> Self {
-        let home = Self::new();
+        let home = Self::empty();
         let path = home.path_flag("repo");
         home.run(&[&["repository", "create", "filesystem", &path], flags].concat()).expect(0);
         home
@@ -126,7 +127,7 @@ pub(crate) fn write(path: &Path, data: &[u8]) {
 
 #[test]
 fn lines_that_make_no_sense_are_status_2_and_one_line_on_stderr() {
-    let home = Home::new();
+    let home = Home::empty();
     for args in [
         &["nosuch"][..],
         &["--nosuch"],
@@ -173,7 +174,7 @@ fn lines_that_make_no_sense_are_status_2_and_one_line_on_stderr() {
 
 #[test]
 fn help_and_version_are_results() {
-    let home = Home::new();
+    let home = Home::empty();
     for args in [
         &[][..],
         &["--help"],
@@ -224,7 +225,7 @@ fn every_global_flag_of_kopia_is_accepted_anywhere() {
 
 #[test]
 fn the_exit_status_tells_what_is_wrong() {
-    let home = Home::new();
+    let home = Home::empty();
     home.run(&["repository", "status"]).expect(10);
     home.run(&["repository", "status", "--json"]).expect(10);
     home.run(&["repository", "disconnect"]).expect(10);
@@ -262,7 +263,7 @@ fn a_damaged_format_blob_is_corruption() {
 
 #[test]
 fn create_refuses_whatever_is_not_empty() {
-    let home = Home::new();
+    let home = Home::empty();
     let create = |name: &str| {
         home.run(&["repository", "create", "filesystem", &home.path_flag(name), "--create-only"])
     };
@@ -336,7 +337,7 @@ fn a_new_connection_file_is_kopias() {
 
 #[test]
 fn without_a_cache_folder_given_the_repository_names_it() {
-    let home = Home::new();
+    let home = Home::empty();
     let args = ["repository", "create", "filesystem", &home.path_flag("repo")];
     home.run_with(&args, &[("KOPIA_CACHE_DIRECTORY", None), ("HOME", None)]).expect(1);
     assert!(!home.path("repo").exists(), "nothing is made before it is known where the connection goes");

@@ -184,3 +184,108 @@ fn a_broken_edit_can_be_mended_or_given_up() {
     assert!(late.stderr.contains("somebody else"), "{late:?}");
     assert_eq!(exported(&home)["@other"]["retention"], json!({"keepDaily": 4, "keepWeekly": 1}));
 }
+
+/// A value for every flag of `policy set` that stands alone.
+const VALUES: &[&str] = &[
+    "--keep-latest=3",
+    "--keep-hourly=4",
+    "--keep-daily=5",
+    "--keep-weekly=0",
+    "--keep-monthly=inherit",
+    "--keep-annual=7",
+    "--ignore-identical-snapshots=true",
+    "--add-ignore=*.tmp",
+    "--remove-ignore=*.bak",
+    "--add-dot-ignore=.gitignore",
+    "--remove-dot-ignore=.nothing",
+    "--max-file-size=1000",
+    "--one-file-system=true",
+    "--ignore-cache-dirs=false",
+    "--ignore-file-errors=true",
+    "--ignore-dir-errors=false",
+    "--ignore-unknown-types=inherit",
+    "--compression=zstd",
+    "--compression-min-size=10",
+    "--compression-max-size=100",
+    "--add-only-compress=.txt",
+    "--remove-only-compress=.md",
+    "--add-never-compress=.zip",
+    "--remove-never-compress=.gz",
+    "--metadata-compression=none",
+    "--splitter=FIXED-1M",
+    "--snapshot-interval=1h",
+    "--snapshot-time=18:30,9:05",
+    "--snapshot-time-crontab=0 1 * * *;5 4 * * *",
+    "--run-missed=false",
+    "--before-folder-action=/bin/echo \"a b\" c",
+    "--after-folder-action=/bin/true",
+    "--before-snapshot-root-action=/bin/true",
+    "--after-snapshot-root-action=/bin/true",
+    "--inherit=false",
+    "--max-parallel-file-reads=4",
+    "--parallel-upload-above-size-mib=10",
+    "--enable-volume-shadow-copy=when-available",
+    "--log-dir-snapshotted=1",
+    "--log-dir-ignored=2",
+    "--log-entry-snapshotted=3",
+    "--log-entry-ignored=0",
+    "--log-entry-cache-hit=5",
+    "--log-entry-cache-miss=inherit",
+];
+
+/// Flags that no value of [`VALUES`] goes together with, and what is asked for through them is so after the first time.
+const ALONE: &[&[&str]] = &[
+    &["--manual"],
+    &["--clear-ignore", "--clear-dot-ignore", "--clear-only-compress", "--clear-never-compress"],
+    &["--snapshot-time=inherit", "--snapshot-time-crontab=inherit", "--snapshot-interval=0s"],
+    &["--before-folder-action=", "--after-folder-action="],
+    &["--compression=inherit", "--metadata-compression=inherit", "--splitter=inherit"],
+];
+
+#[test]
+fn what_is_so_already_is_not_written() {
+    let home = Home::connected();
+    let set = |target: &str, flags: &[&str]| policy(&home, &[&["set", target], flags].concat()).expect(0);
+    let targets = ["@other", "bob@other", "bob@other:/x"];
+    let global = |flags: &[&str]| policy(&home, &[&["set", "--global"], flags].concat()).expect(0);
+    global(&["--max-parallel-snapshots=2"]);
+    let before = blobs(&home);
+    global(&["--max-parallel-snapshots=2"]);
+    assert_eq!(blobs(&home), before);
+    set(targets[2], VALUES);
+    set(targets[1], &VALUES[..10]);
+    let before = (blobs(&home), exported(&home));
+    set(targets[2], VALUES);
+    for (target, flags) in [(targets[2], &VALUES[20..30]), (targets[1], &VALUES[..3])] {
+        let run = set(target, flags);
+        assert!(run.stderr.contains("Nothing to change"), "{run:?}");
+    }
+    assert_eq!((blobs(&home), exported(&home)), before);
+    for flags in ALONE {
+        set(targets[0], flags);
+        let before = blobs(&home);
+        set(targets[0], flags);
+        assert_eq!(blobs(&home), before, "{flags:?}");
+    }
+}
+
+/// A flag that the test above does not know would not be tested.
+#[test]
+fn every_flag_that_sets_something_is_tried() {
+    let home = Home::connected();
+    let help = policy(&home, &["set", "--help"]).expect(0).stdout;
+    let (flags, _) = help.split_once("Global options").unwrap();
+    let known = VALUES.iter().chain(ALONE.iter().copied().flatten());
+    let known: Vec<_> = known.map(|flag| flag.split_once('=').map_or(*flag, |(name, _)| name)).collect();
+    let others = [
+        "--global",
+        "--help",
+        "--max-parallel-snapshots",
+        "--action-command-timeout",
+        "--action-command-mode",
+        "--persist-action-script",
+    ];
+    for word in flags.split_whitespace().filter(|word| word.starts_with("--")) {
+        assert!(known.contains(&word) || others.contains(&word), "{word} is not tried");
+    }
+}

@@ -9,7 +9,7 @@ use packhorse::base::Timestamp;
 use packhorse::object::ObjectId;
 use packhorse::policy::compact_reasons;
 use packhorse::repo::Repository;
-use packhorse::snapshot::{self, DirEntry, StorageUsage};
+use packhorse::snapshot::{self, DirEntry, EntryType, StorageUsage};
 
 /// What the lines are to have.
 #[derive(Debug, clap::Args)]
@@ -135,7 +135,7 @@ impl<'a> Rows<'a> {
         if self.args.delta && grown > 0 {
             bits.push(format!("(+{})", self.ctx.sizes().format(grown)));
         }
-        if let Some(summary) = &entry.summ {
+        if let Some(summary) = entry.summ.as_ref().filter(|_| entry.kind == EntryType::Directory) {
             bits.extend([format!("files:{}", summary.files), format!("dirs:{}", summary.dirs)]);
             if summary.num_failed > 0 {
                 bits.push(format!("errors:{}", summary.num_failed));
