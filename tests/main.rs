@@ -25,6 +25,7 @@ mod identity;
 mod interop;
 mod interop_history;
 mod interruptions;
+mod interop_policies;
 mod migrate;
 mod order;
 mod policy_documents;
