@@ -27,6 +27,7 @@ mod interop_history;
 mod interruptions;
 mod interop_policies;
 mod migrate;
+mod model;
 mod order;
 mod policy_documents;
 mod repair;

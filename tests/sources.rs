@@ -306,6 +306,24 @@ fn a_file_that_is_something_else_when_it_is_opened_is_a_failure() {
 }
 
 #[test]
+fn a_name_that_becomes_anothers_is_a_failure() {
+    use std::os::unix::ffi::OsStrExt;
+    let source = tempfile::tempdir().unwrap();
+    for (name, data) in [(&b"\xff"[..], "odd"), ("\u{fffd}".as_bytes(), "plain"), (b"x\xfe", "alone")] {
+        write(&source.path().join(std::ffi::OsStr::from_bytes(name)), data.as_bytes());
+    }
+    let world = World::new(world::small_format());
+    let repository = world.open();
+    let run = world::snapshot(&repository, source.path());
+    let summary = run.uploaded.root_entry.summ.unwrap();
+    assert_eq!((summary.files, summary.num_failed, summary.errors[0].path.as_str()), (2, 1, "\u{fffd}"));
+    let repository = world.open();
+    let members = read_directory(repository.objects(), run.uploaded.root_entry.obj).unwrap().entries;
+    let plain = members.iter().find(|entry| entry.name == "\u{fffd}").unwrap();
+    assert_eq!(compare::bytes(&repository, plain).unwrap(), b"plain");
+}
+
+#[test]
 fn a_file_that_vanished_before_it_was_opened_was_never_there() {
     let met = meet(false, |source| fs::remove_file(source.join("small")).unwrap());
     assert_eq!((met.errors.len(), met.members.len()), (0, 1));

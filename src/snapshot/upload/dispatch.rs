@@ -53,7 +53,7 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
                 break;
             }
             match listed {
-                Ok(listed) => self.some(listed),
+                Ok(listed) => self.some(listed, names),
                 Err(error) => {
                     *node.broken.lock() = Some(error);
                     break;
@@ -70,14 +70,14 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
         self.context.queue.push_directories(std::mem::take(&mut self.directories));
     }
 
-    fn some(&mut self, listed: Vec<Listed>) {
+    fn some(&mut self, listed: Vec<Listed>, names: &Names) {
         let prefix = self.prefix;
         let last = listed.last().map(|member| Box::from(member.name()));
         for member in listed {
             let name = gojson::lossy(member.name()).into_owned();
             self.path.truncate(prefix);
             self.path.push_str(&name);
-            if self.is_included(&member) && self.is_distinct(&member, &name) {
+            if self.is_included(&member) && self.is_distinct(&member, &name, names) {
                 match member {
                     Listed::Entry(entry) => self.member(entry, name),
                     Listed::Failed { is_dir_hint, error, .. } => self.unlisted(&name, is_dir_hint, &error),
@@ -103,10 +103,14 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
         })
     }
 
-    /// Two names whose bytes are no UTF-8 may become one. Only one entry of a name can be restored, and Kopia would even
-    /// collect the other's data, so the second is a failure and not a silent loss.
-    fn is_distinct(&mut self, member: &Listed, name: &str) -> bool {
-        if std::str::from_utf8(member.name()).is_ok() || self.mangled.insert(name.to_owned()) {
+    /// A name whose bytes are no UTF-8 may become one that is there: another such name's, or one that has U+FFFD in it.
+    /// Only one entry of a name can be restored, and Kopia would even collect the other's data, so such a name is a
+    /// failure and not a silent loss.
+    fn is_distinct(&mut self, member: &Listed, name: &str, names: &Names) -> bool {
+        if std::str::from_utf8(member.name()).is_ok() {
+            return true;
+        }
+        if !names.contains(name.as_bytes()) && self.mangled.insert(name.to_owned()) {
             return true;
         }
         let ignored = self.node.policies.policy().error_handling.ignore_file_errors.unwrap_or(false);
