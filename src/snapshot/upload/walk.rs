@@ -273,12 +273,9 @@ impl Listing {
     }
 }
 
-/// Records that a file or link could not be read.
+/// Records that a file or link could not be read. One that has vanished is no exception: it may have got a name that
+/// was not listed, and then it is nowhere in the snapshot.
 pub(super) fn file_failed(context: &Context<'_>, node: &Node, entry: &Entry, error: &source::Error) {
-    // It vanished between listing and opening: as if it had never been there.
-    if error.is_not_found() {
-        return;
-    }
     let ignored = node.policies.policy().error_handling.ignore_file_errors.unwrap_or(false);
     context.entry_failed(node, &node.path_of(&gojson::lossy(&entry.name)), error_chain(error), ignored);
 }
