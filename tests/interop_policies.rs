@@ -209,7 +209,7 @@ fn play(seed: u64) -> Option<()> {
     for name in ["a", "sub/c", "sub/deep/d.txt"] {
         write(&source.join(name), name.as_bytes());
     }
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         kopia.create(&repository, &[]);
         ours.connect(&repository);
     } else {

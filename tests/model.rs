@@ -4,11 +4,12 @@
 //! wrong; the run after it, left alone, holds all. `PACKHORSE_MODEL_CASES` plays more cases than the usual ones, and
 //! `PACKHORSE_MODEL_SEED` others.
 
+mod tree;
+
 use crate::support::compare;
-use crate::support::live_tree::{set_mtime, write};
 use crate::support::programs::named;
-use crate::support::world::{self, World, noise};
-use packhorse::base::{Counter, MIB, MemoryBudget, Monitor, Quiet, Timestamp};
+use crate::support::world::{self, World};
+use packhorse::base::{Counter, MemoryBudget, Monitor, Quiet, Timestamp};
 use packhorse::policy::{Policy, PolicyTree, SourceInfo};
 use packhorse::repo::{Repository, WriteOptions};
 use packhorse::restore::{RestoreOptions, restore};
@@ -16,275 +17,19 @@ use packhorse::snapshot::{
     Catalog, DirEntry, EntryType, UploadOptions, Uploaded, VerifyOptions, upload, verify,
 };
 use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use tree::{Node, Rule, Step, Stop, Wanted, step, stored_name};
 
 /// Cases of an ordinary run.
 const CASES: u32 = 24;
 /// Cases that share a repository, which costs more to make than they do.
 const CASES_PER_REPOSITORY: usize = 20;
-
-/// Names; the last two become equal when stored.
-const NAMES: &[&[u8]] = &[
-    b"a",
-    b"b.tmp",
-    b"c.log",
-    b"cache",
-    "\u{fc} & <x>".as_bytes(),
-    b" lead",
-    b"new\nline",
-    b"-dash",
-    b"back\\slash",
-    b"a name of more than a hundred bytes, which is longer than what fits in a few words of memory, and goes on",
-    "\u{fffd}".as_bytes(),
-    b"\xff",
-];
-
-/// Rules whose order does not matter, so that the model is a few lines.
-const RULES: &[&str] = &["*.tmp", "/a", "cache/", "c.log"];
-const IGNORE_FILE: &[u8] = b".kopiaignore";
-
-#[derive(Debug, Clone, PartialEq)]
-enum Node {
-    File { seed: u64, len: usize, version: i64 },
-    Link { target: &'static str, version: i64 },
-    Pipe,
-    Rules { rules: Vec<&'static str>, version: i64 },
-    Directory(BTreeMap<Vec<u8>, Node>),
-}
-
-impl Node {
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::File { seed, len, .. } if seed % 3 == 0 => {
-                seed.to_le_bytes().repeat(len / 8 + 1)[..*len].to_vec()
-            }
-            Self::File { seed, len, .. } => noise(*seed, *len),
-            Self::Rules { rules, .. } => format!("# rules\n\n{}\n", rules.join("\n")).into_bytes(),
-            Self::Link { target, .. } => target.as_bytes().to_vec(),
-            Self::Pipe | Self::Directory(_) => Vec::new(),
-        }
-    }
-
-    /// The node at a path; what is in the way becomes a directory.
-    fn enter(&mut self, path: &[usize]) -> &mut BTreeMap<Vec<u8>, Node> {
-        if !matches!(self, Self::Directory(_)) {
-            *self = Self::Directory(BTreeMap::new());
-        }
-        let Self::Directory(members) = self else { unreachable!("it was made one") };
-        match path {
-            [] => members,
-            [first, rest @ ..] => {
-                let below = members.entry(NAMES[*first].to_vec());
-                below.or_insert_with(|| Self::Directory(BTreeMap::new())).enter(rest)
-            }
-        }
-    }
-
-    /// Makes it on disk, with the times it had before if it is as before.
-    fn make(&self, path: &Path) {
-        let second = |version: &i64| (1_700_000_000 + version) * 1_000_000_000;
-        match self {
-            Self::File { version, .. } | Self::Rules { version, .. } => {
-                write(path, &self.bytes());
-                set_mtime(path, second(version));
-            }
-            Self::Link { target, version } => {
-                symlink(target, path).unwrap();
-                set_mtime(path, second(version));
-            }
-            Self::Pipe => {
-                let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
-                rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
-            }
-            Self::Directory(members) => {
-                fs::create_dir(path).unwrap();
-                for (name, member) in members {
-                    member.make(&path.join(OsStr::from_bytes(name)));
-                }
-            }
-        }
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Edit {
-    Put { folder: Vec<usize>, name: usize, node: Node },
-    Rules { folder: Vec<usize>, rules: Vec<&'static str> },
-    Remove { folder: Vec<usize>, name: usize },
-}
-
-#[derive(Debug, Clone)]
-struct Rule {
-    policy_rules: Vec<&'static str>,
-    max_file_bytes: usize,
-    compressor: &'static str,
-    splitter: &'static str,
-    metadata_compressor: &'static str,
-    part_bytes: i64,
-    forgives_pipes: bool,
-    forgives_files: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Stop {
-    Never,
-    Limit(u64),
-    AfterEvents(i64),
-    FailFast,
-}
-
-#[derive(Debug, Clone)]
-struct Step {
-    edits: Vec<Edit>,
-    rule: Rule,
-    stop: Stop,
-    workers: usize,
-}
-
-fn folder() -> impl Strategy<Value = Vec<usize>> {
-    vec(0..NAMES.len(), 0..4)
-}
-
-fn rules() -> impl Strategy<Value = Vec<&'static str>> {
-    vec(select(RULES), 0..3)
-}
-
-fn node() -> impl Strategy<Value = Node> {
-    let file = |lens| (any::<u64>(), lens).prop_map(|(seed, len)| Node::File { seed, len, version: 0 });
-    prop_oneof![
-        6 => file((0_usize..2000).boxed()),
-        1 => file(Just(0).boxed()),
-        3 => file((100_000_usize..400_000).boxed()),
-        2 => select(&["a", "/nowhere/at all", "b.tmp/../c"][..])
-            .prop_map(|target| Node::Link { target, version: 0 }),
-        1 => Just(Node::Pipe),
-        1 => Just(Node::Directory(BTreeMap::new())),
-    ]
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    prop_oneof![
-        8 => (folder(), 0..NAMES.len(), node()).prop_map(|(folder, name, node)| Edit::Put { folder, name, node }),
-        1 => (folder(), rules()).prop_map(|(folder, rules)| Edit::Rules { folder, rules }),
-        2 => (folder(), 0..NAMES.len()).prop_map(|(folder, name)| Edit::Remove { folder, name }),
-    ]
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    let names = (
-        select(&["", "none", "zstd", "s2-default", "gzip", "deflate-best-speed"][..]),
-        select(&["", "FIXED-128K", "FIXED-256K", "DYNAMIC-128K-BUZHASH", "DYNAMIC-128K-RABINKARP"][..]),
-        select(&["", "none", "zstd-fastest"][..]),
-    );
-    let numbers = (select(&[0_usize, 0, 1000, 200_000][..]), select(&[0_i64, 0, 150_000][..]));
-    (rules(), names, numbers, any::<(bool, bool)>()).prop_map(|(policy_rules, names, numbers, forgives)| {
-        Rule {
-            policy_rules,
-            max_file_bytes: numbers.0,
-            compressor: names.0,
-            splitter: names.1,
-            metadata_compressor: names.2,
-            part_bytes: numbers.1,
-            forgives_pipes: forgives.0,
-            forgives_files: forgives.1,
-        }
-    })
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let stop = prop_oneof![
-        3 => Just(Stop::Never),
-        2 => (1_u64..500_000).prop_map(Stop::Limit),
-        3 => (0_i64..40).prop_map(Stop::AfterEvents),
-        1 => Just(Stop::FailFast),
-    ];
-    (vec(edit(), 0..12), rule(), stop, 1_usize..4).prop_map(|(edits, rule, stop, workers)| Step {
-        edits,
-        rule,
-        stop,
-        workers,
-    })
-}
-
-/// What a snapshot must hold, by path as it is stored, and how many entries must fail.
-#[derive(Default)]
-struct Wanted {
-    entries: BTreeMap<String, (EntryType, Vec<u8>)>,
-    failures: i64,
-    ignored: i64,
-}
-
-fn stored_name(name: &[u8]) -> String {
-    std::str::from_utf8(name).map_or_else(|_| "\u{fffd}".to_owned(), str::to_owned)
-}
-
-fn is_excluded(rules: &[(String, &str)], path: &str, is_directory: bool) -> bool {
-    let name = path.rsplit('/').next().unwrap();
-    rules.iter().any(|(base, rule)| match *rule {
-        "*.tmp" => name.ends_with(".tmp"),
-        "/a" => path == format!("{base}a"),
-        "cache/" => is_directory && name == "cache",
-        other => name == other,
-    })
-}
-
-impl Wanted {
-    fn of(tree: &Node, rule: &Rule) -> Self {
-        let mut wanted = Self::default();
-        let rules: Vec<_> = rule.policy_rules.iter().map(|text| (String::new(), *text)).collect();
-        wanted.walk(tree, "", &rules, rule);
-        wanted
-    }
-
-    fn walk(&mut self, node: &Node, base: &str, outer: &[(String, &'static str)], rule: &Rule) {
-        let Node::Directory(members) = node else { unreachable!("only directories are walked") };
-        let mut rules = outer.to_vec();
-        if let Some(Node::Rules { rules: own, .. }) = members.get(IGNORE_FILE) {
-            rules.extend(own.iter().map(|text| (base.to_owned(), *text)));
-        }
-        let mut names = Vec::new();
-        // Names that are no UTF-8 give way to those that are.
-        let is_odd = |name: &[u8]| std::str::from_utf8(name).is_err();
-        let (plain, odd): (Vec<_>, Vec<_>) = members.iter().partition(|(name, _)| !is_odd(name));
-        for (name, member) in plain.into_iter().chain(odd) {
-            let path = format!("{base}{}", stored_name(name));
-            let is_directory = matches!(member, Node::Directory(_));
-            let is_big = matches!(member, Node::File { len, .. } if *len > rule.max_file_bytes);
-            if is_excluded(&rules, &path, is_directory) || (is_big && rule.max_file_bytes > 0) {
-                continue;
-            }
-            if is_odd(name) && members.contains_key(stored_name(name).as_bytes()) {
-                *if rule.forgives_files { &mut self.ignored } else { &mut self.failures } += 1;
-                continue;
-            }
-            names.push(path.clone());
-            let kind = match member {
-                Node::Directory(_) => EntryType::Directory,
-                Node::Link { .. } => EntryType::Symlink,
-                Node::File { .. } | Node::Rules { .. } => EntryType::File,
-                Node::Pipe => {
-                    self.failures += i64::from(!rule.forgives_pipes);
-                    continue;
-                }
-            };
-            self.entries.insert(path.clone(), (kind, member.bytes()));
-            if is_directory {
-                self.walk(member, &format!("{path}/"), &rules, rule);
-            }
-        }
-    }
-}
 
 /// Wants the run to stop after some events.
 struct Stopper {
@@ -317,26 +62,11 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn apply(&mut self, edit: &Edit) {
-        self.version += 1;
-        match edit {
-            Edit::Put { folder, name, node } => {
-                let mut node = node.clone();
-                if let Node::File { version, .. } | Node::Link { version, .. } = &mut node {
-                    *version = self.version;
-                }
-                self.tree.enter(folder).insert(NAMES[*name].to_vec(), node);
-            }
-            Edit::Rules { folder, rules } => {
-                let node = Node::Rules { rules: rules.clone(), version: self.version };
-                self.tree.enter(folder).insert(IGNORE_FILE.to_vec(), node);
-            }
-            Edit::Remove { folder, name } => drop(self.tree.enter(folder).remove(NAMES[*name])),
-        }
-    }
-
     fn play(&mut self, step: &Step) {
-        step.edits.iter().for_each(|edit| self.apply(edit));
+        for edit in &step.edits {
+            self.version += 1;
+            self.tree.apply(edit, self.version);
+        }
         let source = self.base.path().join("source");
         fs::remove_dir_all(&source).ok();
         self.tree.make(&source);
@@ -354,11 +84,11 @@ impl Case<'_> {
         }
     }
 
-    fn upload(&mut self, step: &Step, stop: &Stop) -> Uploaded {
+    fn upload(&mut self, step: &Step, end: &Stop) -> Uploaded {
         let policies = PolicyTree::new(policy(&step.rule), []);
         let mut options = UploadOptions { parallel: step.workers, ..UploadOptions::default() };
         let mut left = i64::MAX;
-        match stop {
+        match end {
             Stop::Never => {}
             Stop::Limit(bytes) => options.limit_bytes = *bytes,
             Stop::AfterEvents(events) => left = *events,
@@ -386,7 +116,7 @@ impl Case<'_> {
         assert!(report.errors.is_empty(), "{:?}", report.errors);
         let mut found = Vec::new();
         compare::walk(self.repository, root, "", &mut found).unwrap();
-        let mut paths = BTreeMap::new();
+        let mut paths = BTreeSet::new();
         for (path, entry) in found.into_iter().skip(1) {
             let bytes = compare::bytes(self.repository, &entry).unwrap();
             assert!(
@@ -397,20 +127,20 @@ impl Case<'_> {
             let (kind, content) = known.unwrap_or_else(|| panic!("{path:?} must not be there"));
             assert_eq!(entry.kind, *kind, "{path:?}");
             assert!(bytes == *content, "{path:?} holds something else");
-            assert!(paths.insert(path.clone(), ()).is_none(), "{path:?} is there twice");
+            assert!(paths.insert(path.clone()), "{path:?} is there twice");
         }
         if uploaded.incomplete_reason.is_empty() {
-            let missing: Vec<_> = wanted.entries.keys().filter(|path| !paths.contains_key(*path)).collect();
+            let missing: Vec<_> = wanted.entries.keys().filter(|path| !paths.contains(*path)).collect();
             assert!(missing.is_empty(), "{missing:?} are missing");
             let stats = &uploaded.stats;
             let errors = (i64::from(stats.error_count), i64::from(stats.ignored_error_count));
             assert_eq!(errors, (wanted.failures, wanted.ignored), "{:?}", root.summ);
-            self.check_totals(root, wanted);
+            Self::check_totals(root, wanted);
             self.check_restored(root, wanted);
         }
     }
 
-    fn check_totals(&self, root: &DirEntry, wanted: &Wanted) {
+    fn check_totals(root: &DirEntry, wanted: &Wanted) {
         let summary = root.summ.as_ref().unwrap();
         let of = |kind| wanted.entries.values().filter(move |(other, _)| *other == kind);
         let bytes = of(EntryType::File).map(|(_, content)| content.len() as u64).sum::<u64>();
@@ -452,9 +182,9 @@ fn policy(rule: &Rule) -> Policy {
     policy.files.ignore = rule.policy_rules.iter().map(ToString::to_string).collect();
     policy.files.ignore_dot_files = vec![".kopiaignore".to_owned()];
     policy.files.max_file_size = rule.max_file_bytes as i64;
-    policy.compression.compressor_name = rule.compressor.to_owned();
-    policy.metadata_compression.compressor_name = rule.metadata_compressor.to_owned();
-    policy.splitter.algorithm = rule.splitter.to_owned();
+    rule.compressor.clone_into(&mut policy.compression.compressor_name);
+    rule.metadata_compressor.clone_into(&mut policy.metadata_compression.compressor_name);
+    rule.splitter.clone_into(&mut policy.splitter.algorithm);
     policy.upload.parallel_upload_above_size = (rule.part_bytes > 0).then_some(rule.part_bytes);
     policy.error_handling.ignore_unknown_types = Some(rule.forgives_pipes);
     policy.error_handling.ignore_file_errors = Some(rule.forgives_files);
@@ -464,8 +194,7 @@ fn policy(rule: &Rule) -> Policy {
 /// A repository for this case, a new one now and then.
 fn stage(stage: &mut Option<Stage>) -> &mut Stage {
     if stage.as_ref().is_none_or(|stage| stage.cases >= CASES_PER_REPOSITORY) {
-        let format = packhorse::format::NewFormat { max_pack_size: 10 * MIB, ..world::small_format() };
-        *stage = Some(Stage { repository: World::new(format).open(), cases: 0 });
+        *stage = Some(Stage { repository: World::new(world::small_format()).open(), cases: 0 });
     }
     stage.as_mut().unwrap()
 }
@@ -489,7 +218,9 @@ fn play(open: &mut Option<Stage>, steps: &[Step]) -> usize {
         interrupted: 0,
         roots: Vec::new(),
     };
-    steps.iter().for_each(|step| case.play(step));
+    for step in steps {
+        case.play(step);
+    }
     case.interrupted
 }
 
