@@ -573,6 +573,20 @@ fn manual_and_scheduled_exclude_each_other() {
 }
 
 #[test]
+fn schedules_are_reset_by_a_word() {
+    let home = Home::connected();
+    let scheduling = |flags: &[&str]| {
+        home.run(&[&["policy", "set", "u@h:/x"], flags].concat()).expect(0);
+        home.run(&["policy", "export", "u@h:/x"]).expect(0).json()["u@h:/x"]["scheduling"].clone()
+    };
+    let set = scheduling(&["--snapshot-time=5:00", "--snapshot-time=inherit", "--snapshot-time=18:00"]);
+    assert_eq!(set, json!({"timeOfDay": [{"hour": 18, "min": 0}]}));
+    assert_eq!(scheduling(&["--snapshot-time=18:00,inherit,5:00"]), json!({}));
+    assert_eq!(scheduling(&["--snapshot-time-crontab=0 1 * * *"]), json!({"cron": ["0 1 * * *"]}));
+    assert_eq!(scheduling(&["--snapshot-time-crontab=default"]), json!({}));
+}
+
+#[test]
 fn a_read_only_connection_refuses_changes_and_reads() {
     let home = Home::connected();
     home.run(&["repository", "connect", "filesystem", &home.path_flag("repo"), "--readonly"]).expect(0);

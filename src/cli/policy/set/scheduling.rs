@@ -43,7 +43,7 @@ impl SchedulingFlags {
         }
         self.apply_times(policy, changes)?;
         match crontab {
-            Some("inherit") => {
+            Some("inherit" | "default") => {
                 policy.cron.clear();
                 changes.note_removed("snapshot-time-crontab");
             }
@@ -63,8 +63,13 @@ impl SchedulingFlags {
             return Ok(());
         }
         let mut times = Vec::new();
-        for text in self.snapshot_time.iter().filter(|text| *text != "inherit") {
+        // As in Kopia: it drops what stands before it, and the rest of its own list.
+        for text in &self.snapshot_time {
             for time in parts(text, ',') {
+                if time == "inherit" {
+                    times.clear();
+                    break;
+                }
                 times.push(time_of_day(time)?);
             }
         }
