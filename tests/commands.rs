@@ -163,6 +163,19 @@ fn text_lists_have_kopias_rows() {
 }
 
 #[test]
+fn a_schedule_does_not_stop_a_snapshot_under_another_name() {
+    let home = home();
+    home.run(&["policy", "set", "bob@other:/x", "--snapshot-interval=1h"]).expect(0);
+    let made =
+        home.run(&["snapshot", "create", &home.text("src"), "--override-source=bob@other:/x"]).expect(0);
+    assert!(made.stderr.contains("bob@other:/x has a schedule"), "{made:?}");
+    let listed = home.run(&["snapshot", "list", "--json", "bob@other:/x"]).expect(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    let policy = home.run(&["policy", "show", "bob@other:/x", "--json"]).expect(0).json();
+    assert_eq!(policy["scheduling"]["intervalSeconds"], 3600);
+}
+
+#[test]
 fn snapshots_carry_what_the_user_says_of_them() {
     let home = home();
     let create = |args: &[&str]| {

@@ -86,11 +86,12 @@ impl Game {
     }
 
     /// Runs a command, and keeps record of it. Manual mode goes together with no schedule: what is refused for that has
-    /// changed nothing.
+    /// changed nothing, or has made its snapshot.
     fn run(&mut self, name: &str, program: &Program, args: &[String]) {
         self.done.push(format!("{name} {}", args.join(" ")));
         if let Err(failure) = program.result(args) {
-            let is_refused = args[1] == "set" && failure.to_lowercase().contains("manual");
+            let is_refused =
+                (args[1] == "set" || args[1] == "create") && failure.to_lowercase().contains("manual");
             assert!(is_refused, "{failure}\n{}", self.done.join("\n"));
         }
     }

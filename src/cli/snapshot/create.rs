@@ -289,7 +289,7 @@ impl Run<'_> {
             Ok(taken) => {
                 self.was_stopped |= !taken.snapshot.is_complete();
                 if (self.args.override_source.is_some() || self.args.stdin.is_given()) && taken.is_saved {
-                    set_manual(writer, &plan.source)?;
+                    set_manual(self.ctx, writer, &plan.source)?;
                 }
                 let stats = difference(writer.stats(), before);
                 let read_bytes = progress.get(Counter::HashedBytes);
@@ -395,14 +395,21 @@ impl Run<'_> {
     }
 }
 
-/// A source that is saved under another name, or not from a path, is not for schedulers.
-fn set_manual(writer: &mut RepositoryWriter<'_>, source: &SourceInfo) -> Result<()> {
+/// A source that is saved under another name, or not from a path, is not for schedulers. Whoever has set a schedule for
+/// it gets a word, and keeps schedule and snapshot.
+fn set_manual(ctx: &Context, writer: &mut RepositoryWriter<'_>, source: &SourceInfo) -> Result<()> {
     let mut own = PolicyStore::new(writer.manifests()).defined(source)?.unwrap_or_default();
-    if !own.scheduling.manual {
-        own.scheduling.manual = true;
-        own.save(source, writer)?;
+    if own.scheduling.manual {
+        return Ok(());
     }
-    Ok(())
+    own.scheduling.manual = true;
+    match own.save(source, writer) {
+        Err(policy::Error::ManualWithSchedule) => {
+            ctx.talk().warning(format_args!("{source} has a schedule, which no scheduler can follow"));
+            Ok(())
+        }
+        saved => Ok(saved.map(drop)?),
+    }
 }
 
 fn sum(a: WriteStats, b: WriteStats) -> WriteStats {
