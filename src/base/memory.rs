@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn the_budget_stays_between_its_bounds() {
-        assert_eq!(MemoryBudget::of_limit(256 * MIB), MemoryBudget::UNLIMITED);
+        assert_eq!(MemoryBudget::of_limit(512 * MIB), MemoryBudget::UNLIMITED);
+        assert_eq!(MemoryBudget::of_limit(256 * MIB).buffer_bytes, 160 * MIB);
         assert_eq!(MemoryBudget::of_limit(128 * MIB).buffer_bytes, 80 * MIB);
         assert_eq!(MemoryBudget::of_limit(MIB), MemoryBudget::MINIMUM);
     }
