@@ -34,6 +34,11 @@ compare kopia *flags:
     cargo build --release
     PACKHORSE_TEST_KOPIA={{ kopia }} benches/compare/compare.py --packhorse target/release/packhorse {{ flags }}
 
+# Very many files, one changed byte, many index blobs beside Kopia; needs 40 GiB: `just engine /usr/bin/kopia --dir /mnt`.
+engine kopia *flags:
+    cargo build --release
+    PACKHORSE_TEST_KOPIA={{ kopia }} benches/compare/engine.py --packhorse target/release/packhorse {{ flags }}
+
 # Feed a parser what a fuzzer thinks of: `just fuzz index_v2 60`. Needs nightly and cargo-fuzz; see docs/testing.md.
 fuzz target seconds="600":
     mkdir -p fuzz/target/corpus/{{ target }}

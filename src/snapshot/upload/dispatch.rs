@@ -9,9 +9,14 @@ use super::small_files::{FileBatch, is_small};
 use super::walk::{PendingDirectory, Worker, perform};
 use crate::base::{Counter, gojson};
 use crate::snapshot::{DirEntry, EntryType};
-use crate::source::{Entry, EntryKind, Listed, Names};
+use crate::source::{self, Entry, EntryKind, Listed, Names};
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// From so many on the members are looked at by a thread of their own, a few pieces ahead.
+const MANY_NAMES: usize = 16 << 10;
+const PIECES_AHEAD: usize = 4;
 
 /// Hands out the members of one directory.
 pub(super) struct Dispatcher<'a, 'b> {
@@ -48,26 +53,44 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
     /// Looks at the members piece by piece, so that what waits to be read stays little however many they are.
     pub(super) fn members(mut self, names: &Names, worker: &mut Worker) {
         let node = self.node;
-        for listed in node.directory.members(names) {
-            if self.context.is_canceled() {
-                break;
-            }
-            match listed {
-                Ok(listed) => self.some(listed, names),
-                Err(error) => {
-                    *node.broken.lock() = Some(error);
-                    break;
-                }
-            }
-            while let Some(task) = self.context.queue.excess() {
-                perform(self.context, task, worker);
-            }
+        if names.len() < MANY_NAMES {
+            let _ = node.directory.members(names).try_for_each(|piece| self.piece(piece, names, worker));
+        } else {
+            std::thread::scope(|scope| {
+                let (sender, pieces) = crossbeam_channel::bounded(PIECES_AHEAD);
+                // Ends when nobody receives any more.
+                scope.spawn(move || node.directory.members(names).try_for_each(|piece| sender.send(piece)));
+                let _ = pieces.into_iter().try_for_each(|piece| self.piece(piece, names, worker));
+            });
         }
         self.flush_batch();
         // Taken from the end, so that directories are walked in order.
         self.directories.reverse();
         self.node.arrivals.expect(self.directories.len());
         self.context.queue.push_directories(std::mem::take(&mut self.directories));
+    }
+
+    /// Breaks when no more are wanted.
+    fn piece(
+        &mut self,
+        listed: source::Result<Vec<Listed>>,
+        names: &Names,
+        worker: &mut Worker,
+    ) -> ControlFlow<()> {
+        if self.context.is_canceled() {
+            return ControlFlow::Break(());
+        }
+        match listed {
+            Ok(listed) => self.some(listed, names),
+            Err(error) => {
+                *self.node.broken.lock() = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        while let Some(task) = self.context.queue.excess() {
+            perform(self.context, task, worker);
+        }
+        ControlFlow::Continue(())
     }
 
     fn some(&mut self, listed: Vec<Listed>, names: &Names) {

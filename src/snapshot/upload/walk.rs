@@ -15,7 +15,7 @@ use crate::actions::{self, Scope};
 use crate::base::{Counter, error_chain, gojson};
 use crate::content::Scratch;
 use crate::format::IdPrefix;
-use crate::object::ObjectOptions;
+use crate::object::{ObjectId, ObjectOptions};
 use crate::policy::{Policy, PolicyTree};
 use crate::snapshot::directory_stream::{self, write_members};
 use crate::snapshot::{DirEntry, EntryType, Error, SnapshotManifest};
@@ -68,7 +68,7 @@ pub(super) fn upload_directory(
     checkpointer: Option<Checkpointer<'_, '_>>,
 ) -> Result<Uploaded, Failure> {
     let roots = previous.iter().filter_map(|snapshot| snapshot.root_entry.as_ref().map(|root| root.obj));
-    let previous = Previous::load(context, roots);
+    let roots: Vec<_> = roots.collect();
     let name = gojson::lossy(&entry.name).into_owned();
     let scope = context.begin_folder(context.policies, "").map_err(Failure::Action)?;
     let (directory, entry) = entered(scope.as_ref(), || Ok(directory), entry).map_err(Failure::Source)?;
@@ -78,7 +78,7 @@ pub(super) fn upload_directory(
     let mut worker = Worker::default();
     // The root is listed here, so that its failure is the upload's.
     let listing =
-        Listing::read(context, place, directory, entry, &ignore, previous).map_err(Failure::Source)?;
+        Listing::read(context, place, directory, entry, &ignore, &roots).map_err(Failure::Source)?;
     let root = Arc::clone(&listing.node);
     listing.dispatch(context, &mut worker);
     run_workers(context, worker, checkpointer);
@@ -169,11 +169,11 @@ fn list_directory(context: &Context<'_>, pending: PendingDirectory, worker: &mut
             let raw_name = entry.name.clone();
             let open = || parent.directory.open_directory(&raw_name);
             let (directory, entry) = entered(scope.as_ref(), open, entry)?;
-            let previous = Previous::load(context, parent.previous.objects_of(&name));
+            let known: Vec<_> = parent.previous.objects_of(&name).collect();
             let parent_node = Some(Arc::clone(&parent));
             let place =
                 Place { parent: parent_node, name, path: path.clone(), policies: policies.clone(), scope };
-            Listing::read(context, place, directory, entry, &parent.ignore, previous)
+            Listing::read(context, place, directory, entry, &parent.ignore, &known)
         };
         open().map_err(|error: source::Error| error_chain(&error))
     });
@@ -212,6 +212,23 @@ struct Place {
     scope: Option<Scope>,
 }
 
+/// Names the members of a directory and loads what earlier snapshots hold of it: at once, where that is much.
+fn name_and_load(
+    context: &Context<'_>,
+    directory: &Directory,
+    known: &[ObjectId],
+) -> (source::Result<Names>, Previous) {
+    let load = || Previous::load(context, known.iter().copied());
+    if known.iter().all(|id| id.list().is_none()) {
+        return (directory.names(), load());
+    }
+    std::thread::scope(|scope| {
+        let names = scope.spawn(|| directory.names());
+        let previous = load();
+        (names.join().expect("a panic while names are read is one here"), previous)
+    })
+}
+
 /// A directory with all its members named, none of them looked into.
 struct Listing {
     node: Arc<Node>,
@@ -227,12 +244,13 @@ impl Listing {
         directory: Directory,
         own: Entry,
         outer: &Arc<IgnoreContext>,
-        previous: Previous,
+        known: &[ObjectId],
     ) -> source::Result<Self> {
         let Place { parent, name, path, policies, scope } = place;
         let now = context.repository().environment().clock.now();
         let identities = Identities::new(context.options.entries, now);
-        let names = directory.names()?;
+        let (names, previous) = name_and_load(context, &directory, known);
+        let names = names?;
         let rooted = if path.is_empty() { String::new() } else { format!("/{path}") };
         let ignore =
             IgnoreContext::enter(outer, &directory, &names, &rooted, policies.ignore_policy().as_ref())?;
