@@ -256,20 +256,25 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def main():
-    arguments = parse_arguments()
+def programs_named(arguments):
+    """Names and executables of both programs."""
     kopia = os.environ.get("PACKHORSE_TEST_KOPIA")
     if not kopia:
         sys.exit("PACKHORSE_TEST_KOPIA names no kopia")
+    return [("packhorse", os.path.abspath(arguments.packhorse)), ("kopia", kopia)]
+
+
+def main():
+    arguments = parse_arguments()
+    programs = programs_named(arguments)
     base = Path(arguments.dir)
     trees = make(base, arguments.scale)
-    programs = [("packhorse", os.path.abspath(arguments.packhorse)), ("kopia", kopia)]
     results = Results()
     scratch = base / "run"
     for number in range(arguments.runs):
         shutil.rmtree(scratch, ignore_errors=True)
         one_run(number, programs, trees, scratch, results)
-    print(header(arguments, kopia))
+    print(header(arguments, programs[1][1]))
     print()
     print(results.table())
 

@@ -9,10 +9,9 @@ Data is made once in DIR and kept. Needs about 40 GiB and 4 million inodes there
 import os
 import random
 import shutil
-import sys
 from pathlib import Path
 
-from compare import Program, Results, header, parse_arguments
+from compare import Program, Results, header, parse_arguments, programs_named
 
 MANY_FILES = 1_000_000
 BIG_BYTES = 10 << 30
@@ -123,12 +122,9 @@ def many_index_blobs(programs, scratch, results, source):
 
 def main():
     arguments = parse_arguments()
-    kopia = os.environ.get("PACKHORSE_TEST_KOPIA")
-    if not kopia:
-        sys.exit("PACKHORSE_TEST_KOPIA names no kopia")
+    programs = programs_named(arguments)
     base = Path(arguments.dir)
     data = make(base, arguments.scale)
-    programs = [("packhorse", os.path.abspath(arguments.packhorse)), ("kopia", kopia)]
     count = f"{int(MANY_FILES * arguments.scale):,} files"
     results = Results()
     scratch = base / "run"
@@ -139,7 +135,7 @@ def main():
         one_changed_byte(programs, scratch, results, data / "big")
         many_index_blobs(programs, scratch, results, data / "parts")
         shutil.rmtree(scratch)
-    print(header(arguments, kopia))
+    print(header(arguments, programs[1][1]))
     print()
     print(results.table())
 

@@ -157,6 +157,16 @@ impl Context {
         })
     }
 
+    /// So many threads; as many as write when `wanted` is no number of threads.
+    pub(crate) fn thread_pool(&self, wanted: i64) -> Result<rayon::ThreadPool> {
+        let wanted = usize::try_from(wanted).ok().filter(|threads| *threads > 0);
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(wanted.unwrap_or_else(|| self.write_options().threads))
+            .build()
+            .map_err(|error| Failure::new(error.to_string()))
+            .explain("cannot start threads")
+    }
+
     /// Opens the repository that the connection file leads to.
     pub(crate) fn open_repository(&self, write: bool) -> Result<Repository> {
         let (connection, storage, password) = self.connected(write)?;

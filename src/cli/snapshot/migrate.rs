@@ -61,11 +61,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     if args.policies.unwrap_or(true) {
         copy_policies(ctx, args, &theirs, &sources, &mut writer)?;
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(ctx.write_options().threads)
-        .build()
-        .map_err(|error| Failure::new(error.to_string()))
-        .explain("cannot start the threads that copy")?;
+    let pool = ctx.thread_pool(0)?;
     pool.install(|| copy_all(ctx, args, &other, &theirs, &sources, &mut writer))
 }
 

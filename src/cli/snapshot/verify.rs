@@ -3,7 +3,7 @@
 use super::parse_source;
 use crate::cli::Result;
 use crate::cli::context::Context;
-use crate::cli::exit::{Explain, Failure, Status};
+use crate::cli::exit::{Failure, Status};
 use crate::cli::output::JsonFlags;
 use crate::cli::progress::{Progress, Work};
 use crate::cli::units;
@@ -66,15 +66,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let repository = ctx.open_repository(false)?;
     let roots = roots(ctx, args, &repository)?;
     let options = VerifyOptions { read_percent: args.verify_files_percent, max_errors: args.max_errors };
-    let threads = match usize::try_from(args.file_parallelism) {
-        Ok(threads) if threads > 0 => threads,
-        _ => ctx.write_options().threads,
-    };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| Failure::new(error.to_string()))
-        .explain("cannot start the threads that read")?;
+    let pool = ctx.thread_pool(args.file_parallelism)?;
     let progress = Progress::start(ctx, Work::Verify, None)?;
     let report =
         pool.install(|| snapshot::verify(&repository, &roots, &options, &progress).map_err(Failure::from))?;

@@ -2,7 +2,7 @@
 
 use crate::cli::Result;
 use crate::cli::context::Context;
-use crate::cli::exit::{Explain, Failure};
+use crate::cli::exit::Failure;
 use crate::cli::snapshot::{distinct, parse_source};
 use crate::cli::units;
 use packhorse::compression;
@@ -67,15 +67,7 @@ pub(super) fn rewrite(
     files: HandlingFlag,
     judge: impl FnOnce(&Repository) -> Result<Box<dyn Judge + '_>> + Send,
 ) -> Result<()> {
-    let threads = match usize::try_from(flags.parallel) {
-        Ok(threads) if threads > 0 => threads,
-        _ => ctx.write_options().threads,
-    };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| Failure::new(error.to_string()))
-        .explain("cannot start the threads that read")?;
+    let pool = ctx.thread_pool(flags.parallel)?;
     let options = RewriteOptions {
         invalid_files: match files {
             HandlingFlag::Fail => Handling::Fail,
