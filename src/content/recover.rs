@@ -5,7 +5,7 @@
 //! again. That is safe beside a run that is still alive: both then write equal entries.
 //!
 //! Manifests are left behind: they would show snapshots whose other packs were perhaps never stored. And a pack is read
-//! before it is trusted: after a power cut a file may have its length and its end, and holes between.
+//! before it is trusted: a server that acknowledges before it has stored may leave holes after a power cut.
 
 use super::pack::{PackedContent, read_local_index};
 use super::session::{ClientIdentity, list_sessions, session_of};
