@@ -11,7 +11,7 @@ use packhorse::crypto::{ENCRYPTIONS, HASHES};
 use packhorse::format::{IdPrefix, NewFormat};
 use packhorse::object::{ObjectId, ObjectOptions, ObjectWriter};
 use packhorse::repo::{Repository, RepositoryWriter};
-use packhorse::snapshot::{Uploaded, VerifyOptions, VerifyReport, verify};
+use packhorse::snapshot::{Uploaded, VerifyOptions, VerifyReport, read_directory, verify};
 use packhorse::splitter::{self, OWN_NAMES};
 use proptest::prelude::*;
 use rayon::prelude::*;
@@ -261,5 +261,30 @@ proptest! {
         pack[offset] ^= mask;
         damaged.storage.put_now(&entry.pack, &pack).unwrap();
         prop_assert!(!prove(&damaged.open(), uploaded).errors.is_empty(), "{} byte {offset}", entry.pack);
+    }
+}
+
+#[test]
+fn a_directory_of_very_many_files_is_compared_as_any_other() {
+    let (world, source) = (World::new(world::small_format()), tempfile::tempdir().unwrap());
+    let name = |number: usize| source.path().join(format!("{number:05}"));
+    let count = 17_000;
+    for number in 0..count {
+        write(&name(number), number.to_string().as_bytes());
+    }
+    let first = world::snapshot(&world.open(), source.path());
+    assert!(first.uploaded.root_entry.obj.list().is_some(), "its manifest has parts");
+    assert_eq!(first.counters.get(Counter::HashedFiles), count as u64);
+    write(&name(9_000), b"another");
+    std::fs::remove_file(name(16_999)).unwrap();
+    let second = world::snapshot(&world.open(), source.path());
+    assert_eq!(second.counters.get(Counter::HashedFiles), 1);
+    assert_eq!(second.counters.get(Counter::CachedFiles), count as u64 - 2);
+    let repository = world.open();
+    let manifest = read_directory(repository.objects(), second.uploaded.root_entry.obj).unwrap();
+    assert_eq!(manifest.entries.len(), count - 1);
+    for (number, entry) in manifest.entries.iter().enumerate() {
+        let expected = if number == 9_000 { "another".to_owned() } else { number.to_string() };
+        assert_eq!((&*entry.name, entry.size), (&*format!("{number:05}"), expected.len() as u64));
     }
 }
