@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it as the test itself may")]
 
 mod damage;
+mod delta;
 mod hostile;
 mod round_trip;
 mod rules;

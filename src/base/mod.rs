@@ -3,6 +3,7 @@
 //! Nothing in here knows a word of backup. Time and randomness enter the program only here, so that tests can give
 //! their own.
 
+mod byte_gate;
 mod clock;
 mod entropy;
 mod error_class;
@@ -14,6 +15,7 @@ mod monitor;
 mod secret;
 mod timestamp;
 
+pub use byte_gate::{ByteGate, Pass};
 pub use clock::{Clock, FixedClock, Stopwatch, SystemClock};
 pub use entropy::{Entropy, OsEntropy, SeededEntropy};
 pub use error_class::{ErrorClass, error_chain};

@@ -6,9 +6,11 @@ use super::{Error, Result};
 use crate::base::Clock;
 use crate::blob::{BlobId, ByteRange, Storage};
 use crate::compression;
+use crate::crypto;
 use crate::format::{ContentId, IdPrefix};
 use crate::index::{IndexBlobs, IndexEntry, MergedIndex, PackIndex, ReadSet};
 use parking_lot::{Mutex, RwLock};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,16 +212,23 @@ impl ContentReader {
     /// # Errors
     /// A variant saying how the bytes are damaged.
     pub fn decode(&self, entry: &IndexEntry, stored: Vec<u8>) -> Result<Vec<u8>> {
-        if entry.encryption_key_id != 0 {
-            return Err(Error::Unreadable {
-                id: entry.id,
-                reason: "it names an encryption key of a later format",
-            });
-        }
-        let plain = self.format.crypto.open_item(entry.id.hash().iv(), stored).map_err(|source| {
-            let (offset, length) = (entry.pack_offset, entry.packed_length);
-            Error::Damaged { id: entry.id, pack: entry.pack.clone(), offset, length, source }
-        })?;
+        check_key(entry)?;
+        let plain = self.format.crypto.open_item(entry.id.hash().iv(), stored).map_err(damaged(entry))?;
+        if entry.compression.0 == 0 { Ok(plain) } else { self.decompress(entry, &plain) }
+    }
+
+    /// Turns stored bytes into plaintext, without another buffer if they are not compressed.
+    ///
+    /// # Errors
+    /// Those of [`ContentReader::decode`]; then `stored` is of no use any more.
+    pub fn decode_in_place<'a>(&self, entry: &IndexEntry, stored: &'a mut [u8]) -> Result<Cow<'a, [u8]>> {
+        check_key(entry)?;
+        let crypto = &self.format.crypto;
+        let plain = crypto.open_item_in_place(entry.id.hash().iv(), stored).map_err(damaged(entry))?;
+        if entry.compression.0 == 0 { Ok(plain) } else { self.decompress(entry, &plain).map(Cow::Owned) }
+    }
+
+    fn decompress(&self, entry: &IndexEntry, plain: &[u8]) -> Result<Vec<u8>> {
         // Version 1 records no length: there it is derived from the stored one.
         let expected = (self.format.index_version >= 2).then_some(entry.original_length);
         let broken = |source| Error::Decompress {
@@ -229,15 +238,26 @@ impl ContentReader {
             expected: entry.original_length,
             source,
         };
-        if entry.compression.0 == 0 {
-            return Ok(plain);
-        }
         let limit = expected.map_or(MAX_PLAINTEXT_BYTES, |length| length as usize);
-        let data = compression::decompress_framed(entry.compression, &plain, limit)
+        let data = compression::decompress_framed(entry.compression, plain, limit)
             .map_err(|source| broken(Some(source)))?;
         if expected.is_some_and(|length| length as usize != data.len()) {
             return Err(broken(None));
         }
         Ok(data)
+    }
+}
+
+fn check_key(entry: &IndexEntry) -> Result<()> {
+    match entry.encryption_key_id {
+        0 => Ok(()),
+        _ => Err(Error::Unreadable { id: entry.id, reason: "it names an encryption key of a later format" }),
+    }
+}
+
+fn damaged(entry: &IndexEntry) -> impl FnOnce(crypto::Error) -> Error + '_ {
+    |source| {
+        let (offset, length) = (entry.pack_offset, entry.packed_length);
+        Error::Damaged { id: entry.id, pack: entry.pack.clone(), offset, length, source }
     }
 }

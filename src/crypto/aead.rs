@@ -1,6 +1,6 @@
 //! The ciphers of AWS-LC: AES-256-GCM and ChaCha20-Poly1305.
 
-use super::encryptor::{ItemKeys, keep_plaintext, split_stored};
+use super::encryptor::{ItemKeys, opened_or_wiped, split_stored};
 use super::{AES256_GCM, CHACHA20_POLY1305, Encryptor, Error, NONCE_LEN, OVERHEAD, Result, TAG_LEN};
 use aws_lc_rs::aead;
 
@@ -32,7 +32,7 @@ impl Encryptor for Aead {
         seal(self.algorithm, &self.keys.key(iv), nonce, iv, data)
     }
 
-    fn open(&self, iv: &[u8], stored: &mut Vec<u8>) -> Result<()> {
+    fn open_in_place<'a>(&self, iv: &[u8], stored: &'a mut [u8]) -> Result<&'a mut [u8]> {
         open(self.algorithm, &self.keys.key(iv), iv, stored)
     }
 }
@@ -63,19 +63,17 @@ fn seal(
     Ok(tag.as_ref().try_into().expect("both ciphers make 16-byte tags"))
 }
 
-fn open(algorithm: &'static aead::Algorithm, key: &[u8; 32], aad: &[u8], stored: &mut Vec<u8>) -> Result<()> {
-    let opened = split_stored(stored).and_then(|(nonce, ciphertext, tag)| {
-        let nonce = aead::Nonce::assume_unique_for_key(nonce);
-        key_of(algorithm, key)
-            .open_in_place_separate_tag(nonce, aead::Aad::from(aad), &tag, ciphertext)
-            .map_err(|_| Error::Authentication)?;
-        Ok(())
-    });
-    match opened {
-        Ok(()) => keep_plaintext(stored),
-        Err(_) => stored.clear(),
-    }
-    opened
+fn open<'a>(
+    algorithm: &'static aead::Algorithm,
+    key: &[u8; 32],
+    aad: &[u8],
+    stored: &'a mut [u8],
+) -> Result<&'a mut [u8]> {
+    let (nonce, ciphertext, tag) = split_stored(stored)?;
+    let nonce = aead::Nonce::assume_unique_for_key(nonce);
+    let opened =
+        key_of(algorithm, key).open_in_place_separate_tag(nonce, aead::Aad::from(aad), &tag, ciphertext);
+    opened_or_wiped(opened.is_ok(), ciphertext)
 }
 
 /// AES-256-GCM under an explicit key: `nonce ‖ ciphertext ‖ tag`. For the documents that have keys of their own.
@@ -101,9 +99,7 @@ pub fn aes256_gcm_seal(
 /// # Errors
 /// [`Error::ShortCiphertext`]; [`Error::Authentication`], also for a wrong key.
 pub fn aes256_gcm_open(key: &[u8; 32], aad: &[u8], stored: &[u8]) -> Result<Vec<u8>> {
-    let mut out = stored.to_vec();
-    open(&aead::AES_256_GCM, key, aad, &mut out)?;
-    Ok(out)
+    Ok(open(&aead::AES_256_GCM, key, aad, &mut stored.to_vec())?.to_vec())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{ContentHasher, Ecc, Encryptor, Error, NONCE_LEN, Result, seal_to_vec};
 use crate::base::Entropy;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Length of the iv in the name of a whole-blob item, in bytes.
@@ -67,6 +68,17 @@ impl BlobCrypto {
         };
         self.encryptor.open(iv, &mut item)?;
         Ok(item)
+    }
+
+    /// Opens an item where it lies; only error correction needs room of its own.
+    ///
+    /// # Errors
+    /// Those of [`BlobCrypto::open_item`].
+    pub fn open_item_in_place<'a>(&self, iv: &[u8], stored: &'a mut [u8]) -> Result<Cow<'a, [u8]>> {
+        match &self.ecc {
+            Some(_) => self.open_item(iv, stored.to_vec()).map(Cow::Owned),
+            None => self.encryptor.open_in_place(iv, stored).map(|plain| Cow::Borrowed(&*plain)),
+        }
     }
 
     /// Seals a blob that is one item. Returns its name, `prefix ‖ hex(hash)` and, unless `suffix` is empty,

@@ -38,11 +38,22 @@ pub trait Encryptor: Send + Sync + std::fmt::Debug {
     /// [`Error::TooLong`] beyond what the cipher allows for one nonce (64 GiB).
     fn seal(&self, iv: &[u8], nonce: &[u8; NONCE_LEN], data: &mut [u8]) -> Result<[u8; TAG_LEN]>;
 
-    /// Turns `nonce ‖ ciphertext ‖ tag` into the plaintext, without a second buffer.
+    /// Decrypts `nonce ‖ ciphertext ‖ tag` where it lies, and returns the plaintext's part of it.
     ///
     /// # Errors
     /// [`Error::ShortCiphertext`] and [`Error::Authentication`]; `stored` then holds no plaintext.
-    fn open(&self, iv: &[u8], stored: &mut Vec<u8>) -> Result<()>;
+    fn open_in_place<'a>(&self, iv: &[u8], stored: &'a mut [u8]) -> Result<&'a mut [u8]>;
+
+    /// Turns `nonce ‖ ciphertext ‖ tag` into the plaintext, without a second buffer.
+    ///
+    /// # Errors
+    /// Those of [`Encryptor::open_in_place`].
+    fn open(&self, iv: &[u8], stored: &mut Vec<u8>) -> Result<()> {
+        let length = self.open_in_place(iv, stored)?.len();
+        stored.copy_within(NONCE_LEN..NONCE_LEN + length, 0);
+        stored.truncate(length);
+        Ok(())
+    }
 }
 
 /// The encryption called `name` under `master_key`.
@@ -123,11 +134,13 @@ pub(super) fn split_stored(stored: &mut [u8]) -> Result<([u8; NONCE_LEN], &mut [
     Ok((*nonce, ciphertext, *tag))
 }
 
-/// Moves the plaintext, decrypted in place, to the front of its buffer.
-pub(super) fn keep_plaintext(stored: &mut Vec<u8>) {
-    let len = stored.len() - OVERHEAD;
-    stored.copy_within(NONCE_LEN..NONCE_LEN + len, 0);
-    stored.truncate(len);
+/// The plaintext if it is authentic; what was made of forged bytes is not left lying about.
+pub(super) fn opened_or_wiped(is_authentic: bool, plaintext: &mut [u8]) -> Result<&mut [u8]> {
+    if is_authentic {
+        return Ok(plaintext);
+    }
+    plaintext.fill(0);
+    Err(Error::Authentication)
 }
 
 #[cfg(test)]

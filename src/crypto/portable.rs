@@ -1,6 +1,6 @@
 //! AES-256-GCM in plain Rust: the judge of the fast one, and its replacement where AWS-LC is not wanted.
 
-use super::encryptor::{ItemKeys, keep_plaintext, split_stored};
+use super::encryptor::{ItemKeys, opened_or_wiped, split_stored};
 use super::{AES256_GCM, Encryptor, Error, NONCE_LEN, Result, TAG_LEN};
 use aes_gcm::aead::{AeadInPlace, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
@@ -31,17 +31,11 @@ impl Encryptor for PortableAes256Gcm {
         sealed.map(Into::into).map_err(|_| Error::TooLong { len })
     }
 
-    fn open(&self, iv: &[u8], stored: &mut Vec<u8>) -> Result<()> {
-        let opened = split_stored(stored).and_then(|(nonce, ciphertext, tag)| {
-            self.cipher(iv)
-                .decrypt_in_place_detached(Nonce::from_slice(&nonce), iv, ciphertext, Tag::from_slice(&tag))
-                .map_err(|_| Error::Authentication)
-        });
-        match opened {
-            Ok(()) => keep_plaintext(stored),
-            Err(_) => stored.clear(),
-        }
-        opened
+    fn open_in_place<'a>(&self, iv: &[u8], stored: &'a mut [u8]) -> Result<&'a mut [u8]> {
+        let (nonce, ciphertext, tag) = split_stored(stored)?;
+        let (nonce, tag) = (Nonce::from_slice(&nonce), Tag::from_slice(&tag));
+        let opened = self.cipher(iv).decrypt_in_place_detached(nonce, iv, ciphertext, tag);
+        opened_or_wiped(opened.is_ok(), ciphertext)
     }
 }
 

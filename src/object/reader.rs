@@ -4,6 +4,7 @@ use super::{Error, ObjectId, Result, Segment, SegmentList};
 use crate::compression::{self, HeaderId};
 use crate::content::ContentReader;
 use crate::format::ContentId;
+use std::borrow::Cow;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
@@ -70,12 +71,15 @@ impl ObjectReader {
     pub fn read_content(&self, id: ObjectId) -> Result<Vec<u8>> {
         let content = id.content().ok_or(Error::NoObject)?;
         let data = self.contents.get(&content).map_err(|source| Error::Content { id, source })?;
-        if !id.is_compressed() {
-            return Ok(data);
-        }
-        let header = data.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-        compression::decompress_framed(HeaderId(header), &data, MAX_CONTENT_BYTES)
-            .map_err(|source| Error::Decompress { id, source })
+        if id.is_compressed() { unpack(id, &data) } else { Ok(data) }
+    }
+
+    /// The bytes of an object that is one content, out of the bytes of that content.
+    ///
+    /// # Errors
+    /// [`Error::Decompress`].
+    pub fn of_content<'a>(&self, id: ObjectId, data: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+        if id.is_compressed() { unpack(id, data).map(Cow::Owned) } else { Ok(Cow::Borrowed(data)) }
     }
 
     /// Reads one part and proves its length.
@@ -167,6 +171,13 @@ impl ObjectReader {
         }
         Ok(json)
     }
+}
+
+/// Unpacks a content that compresses itself.
+fn unpack(id: ObjectId, data: &[u8]) -> Result<Vec<u8>> {
+    let header = data.first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    compression::decompress_framed(HeaderId(header), data, MAX_CONTENT_BYTES)
+        .map_err(|source| Error::Decompress { id, source })
 }
 
 /// The bytes of an object.

@@ -45,6 +45,15 @@ impl Wanted {
         }
     }
 
+    /// Whether what a stat found has all of it. A link has no permissions to compare.
+    pub(super) fn is_on(&self, stat: &Stat) -> bool {
+        let time = Timestamp::from_seconds(stat.st_mtime, stat.st_mtime_nsec as i64);
+        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        self.owner.is_none_or(|owner| owner == (stat.st_uid, stat.st_gid))
+            && self.mode.is_none_or(|mode| is_link || mode == stat.st_mode & 0o7777)
+            && self.mtime.is_none_or(|mtime| mtime == time)
+    }
+
     /// What is skipped stays as it is on the file that is replaced.
     #[must_use]
     pub(super) fn or_as_on(self, replaced: Option<&Stat>) -> Self {

@@ -2,16 +2,17 @@
 
 use super::attributes::Attributes;
 use super::file::describe;
+use super::listing::{self, Listing};
+use super::new_file::TEMPORARY_PREFIX;
 use super::node::{Node, Place};
-use super::queue::{FileBatch, Pending};
+use super::queue::Pending;
 use super::run::Run;
-use super::target::{TargetDirectory, is_plain_name};
+use super::target::TargetDirectory;
 use super::{Error, Result};
 use crate::base::Counter;
-use crate::snapshot::{DirEntry, EntryType, read_directory};
+use crate::snapshot::{DirEntry, PackedEntries};
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ const NETWORK_FILE_SYSTEMS: [i64; 3] = [0x6969, 0xff53_4d42, 0xfe53_4d42];
 
 /// Queues the root directory. Nothing is made or deleted before its manifest is read.
 pub(super) fn start(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -> Result<()> {
-    let entries = read_entries(run, entry, || target.to_owned())?;
+    let listing = listing::read(run, entry, || target.to_owned())?;
     let (directory, fresh) = open_target(target)?;
     run.flush |= is_network(&directory);
     if !fresh {
@@ -38,7 +39,7 @@ pub(super) fn start(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -> Resul
         run.monitor.add(Counter::ExpectedBytes, summary.size);
         run.totals_known = true;
     }
-    dispatch(run, &node, directory, entries);
+    dispatch(run, &node, directory, listing);
     Ok(())
 }
 
@@ -58,7 +59,12 @@ pub(super) fn start_single(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -
     run.monitor.add(Counter::ExpectedBytes, entry.size);
     let entry = DirEntry { name: name.to_owned(), summ: None, ..entry.clone() };
     node.expect(1);
-    run.queue.push_members(FileBatch { node, directory, entries: vec![entry] }, std::iter::empty());
+    if !fresh {
+        node.set_leftovers(leftovers(&directory).into_iter().collect());
+    }
+    let mut packed = PackedEntries::default();
+    packed.push(entry);
+    run.queue.push_members(&node, directory, Vec::new(), packed.into_parts().1);
     Ok(())
 }
 
@@ -78,12 +84,12 @@ impl Run<'_> {
         if parent.is_too_deep() {
             return Err(Error::TooDeep { path: place.path() });
         }
-        let entries = read_entries(self, entry, || place.path())?;
+        let listing = listing::read(self, entry, || place.path())?;
         let above = parent.directory().map_err(place.failed("open the directory of"))?;
         let (directory, fresh) = self.open_or_create(&place, &above)?;
         let attributes = Attributes::of(entry);
         let node = Node::child(parent, &entry.name, &directory, attributes, fresh, &self.open_count);
-        dispatch(self, &node, directory, entries);
+        dispatch(self, &node, directory, listing);
         Ok(())
     }
 
@@ -124,63 +130,31 @@ impl Run<'_> {
     }
 }
 
-/// Reads a directory manifest and leaves out what cannot be restored from it.
-fn read_entries(run: &Run<'_>, entry: &DirEntry, path: impl Fn() -> PathBuf) -> Result<Vec<DirEntry>> {
-    run.monitor.current(&path().to_string_lossy());
-    let manifest = read_directory(run.repository.objects(), entry.obj)
-        .map_err(|source| Error::Directory { path: path(), source: Box::new(source) })?;
-    let mut entries = manifest.entries;
-    // All names are looked at before the first of them is used.
-    let bad = |entry: &DirEntry| !is_plain_name(&entry.name);
-    while let Some(at) = entries.iter().position(bad) {
-        let error = Error::BadName { path: path(), name: entries.remove(at).name };
-        if !run.options.ignore_errors {
-            return Err(error);
-        }
-        run.fail(error);
-    }
-    drop_doubles(run, &mut entries, path);
-    Ok(entries)
-}
-
-/// Of several members with one name the last counts, as in Kopia.
-fn drop_doubles(run: &Run<'_>, entries: &mut Vec<DirEntry>, path: impl Fn() -> PathBuf) {
-    let last: HashMap<&str, usize> =
-        entries.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at)).collect();
-    if last.len() == entries.len() {
-        return;
-    }
-    let kept: Vec<bool> =
-        entries.iter().enumerate().map(|(at, entry)| last.get(entry.name.as_str()) == Some(&at)).collect();
-    let mut kept = kept.into_iter();
-    entries.retain(|entry| {
-        let keep = kept.next().unwrap_or(true);
-        if !keep {
-            let path = path().join(&entry.name);
-            run.monitor.warn(&format!("{} is stored more than once: the last is restored", path.display()));
-        }
-        keep
-    });
-}
-
 /// Queues the members of a directory that is open.
-fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, entries: Vec<DirEntry>) {
-    if run.options.delete_extra && !node.is_fresh() {
-        run.delete_extra(node, &directory, &entries);
+fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, listing: Listing) {
+    let Listing { directories, files, bytes, names, prefixed } = listing;
+    if !node.is_fresh() {
+        let left = |name: &String| !prefixed.contains(name);
+        node.set_leftovers(leftovers(&directory).into_iter().filter(left).collect());
+        if run.options.delete_extra {
+            run.delete_extra(node, &directory, &names);
+        }
     }
-    let (directories, files): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.kind == EntryType::Directory);
     if !run.totals_known {
         run.monitor.add(Counter::ExpectedFiles, files.len() as u64);
-        run.monitor.add(Counter::ExpectedBytes, files.iter().map(|entry| entry.size).sum());
+        run.monitor.add(Counter::ExpectedBytes, bytes);
     }
     // One more than there are members: a directory without any is complete, too.
     node.expect(directories.len() + files.len() + 1);
-    // Totals are of no use below and may be long.
-    let directories = directories.into_iter().map(|entry| DirEntry { summ: None, ..entry });
-    let batch = FileBatch { node: Arc::clone(node), directory, entries: files };
-    run.queue.push_members(batch, directories);
+    run.queue.push_members(node, directory, directories, files);
     run.complete(Arc::clone(node), 1);
+}
+
+/// Names that interrupted restores have left. A directory that cannot be listed has none that matter.
+fn leftovers(directory: &TargetDirectory) -> Vec<String> {
+    let members = directory.members_with_prefix(TEMPORARY_PREFIX).unwrap_or_default();
+    let files = members.into_iter().filter(|member| member.kind != FileType::Directory);
+    files.filter_map(|member| member.name.into_string().ok()).collect()
 }
 
 /// Opens the target, following links, or makes it and all above; tells whether it was made.

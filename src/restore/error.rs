@@ -83,6 +83,15 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+    /// Some of what is stored cannot be read; everything else was restored.
+    #[error("{count} entries are damaged in the repository and could not be restored; all others were")]
+    Damaged {
+        /// How many.
+        count: u64,
+        /// The first of them.
+        #[source]
+        first: Option<Box<Error>>,
+    },
     /// Somebody asked to stop.
     #[error("the restore was canceled")]
     Canceled,
@@ -95,13 +104,20 @@ impl Error {
             Self::File { source, .. } => ErrorClass::of_io(source),
             Self::Directory { source, .. } => source.class(),
             Self::Data { source, .. } => source.class(),
-            Self::BadName { .. }
+            Self::Damaged { .. }
+            | Self::BadName { .. }
             | Self::UnknownType { .. }
             | Self::LongLink { .. }
             | Self::TooDeep { .. } => ErrorClass::Corrupt,
             Self::InTheWay { .. } | Self::NotEmpty { .. } => ErrorClass::Exists,
             Self::Canceled => ErrorClass::Canceled,
         }
+    }
+
+    /// Whether something in the repository is not there or not what it should be, which harms nothing beside it.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::Directory { .. } | Self::Data { .. })
+            && matches!(self.class(), ErrorClass::Corrupt | ErrorClass::NotFound)
     }
 
     /// The message and those of all causes, in one line.

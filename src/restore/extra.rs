@@ -4,18 +4,20 @@ use super::Error;
 use super::node::{Node, Place};
 use super::run::Run;
 use super::target::{Member, TargetDirectory};
-use crate::snapshot::{DirEntry, EntryType};
+use hashbrown::HashMap;
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use std::collections::HashMap;
 use std::ffi::CString;
 
 impl Run<'_> {
-    /// Deletes the members of an existing directory that are not in `entries`, and those that are a directory in one
-    /// place and not in the other.
-    pub(super) fn delete_extra(&self, node: &Node, directory: &TargetDirectory, entries: &[DirEntry]) {
-        let stored: HashMap<&[u8], bool> =
-            entries.iter().map(|entry| (entry.name.as_bytes(), entry.kind == EntryType::Directory)).collect();
+    /// Deletes the members of an existing directory that are not `stored`, and those that are a directory in one place
+    /// and not in the other. What interrupted restores have left is dealt with elsewhere.
+    pub(super) fn delete_extra(
+        &self,
+        node: &Node,
+        directory: &TargetDirectory,
+        stored: &HashMap<String, bool>,
+    ) {
         let listed = match directory.members() {
             Ok(listed) => listed,
             Err(errno) => {
@@ -24,10 +26,12 @@ impl Run<'_> {
         };
         for member in listed {
             let is_directory = member.kind == FileType::Directory;
-            if stored.get(member.name.to_bytes()) == Some(&is_directory) {
+            let name = member.name.to_string_lossy();
+            // What is stored under a name that is no UTF-8 stands for others, too, and must not keep them.
+            let is_stored = member.name.to_str().is_ok_and(|name| stored.get(name) == Some(&is_directory));
+            if is_stored || node.leftovers().contains(&*name) {
                 continue;
             }
-            let name = member.name.to_string_lossy();
             let place = Place { node, name: &name };
             let delete = || self.delete(directory, &member).map_err(place.failed("delete"));
             let deleted = self.check_canceled().and_then(|()| delete());

@@ -1,24 +1,35 @@
-//! Files in one content, and what may take the place of what.
+//! Files: what may take the place of what, what is to be read, and how they get their names.
 
+use super::assembly::Assembly;
 use super::attributes::{Attributes, Subject, Wanted, is_regular};
-use super::new_file::NewFile;
+use super::new_file::{NewFile, TEMPORARY_PREFIX};
 use super::node::{Node, Place};
 use super::run::Run;
 use super::target::TargetDirectory;
+use super::window::Part;
 use super::{Error, Result};
 use crate::base::{Counter, Timestamp};
-use crate::snapshot::DirEntry;
+use crate::index::IndexEntry;
+use crate::snapshot::{DirEntry, EntryType};
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// Times that differ by less are the same to a restore that skips existing files, in nanoseconds.
 const SAME_TIME_NANOS: u64 = 2_000_000_000;
+/// How often a file is made anew that somebody else has removed.
+const ATTEMPTS: u32 = 3;
+/// Hex digits in temporary names.
+const NAME_DIGITS: usize = 24;
 
 /// What is to be done about a name.
 pub(super) enum Plan {
     /// Nothing: what belongs there is there.
     Skip,
+    /// Nothing any more: what is there has been made right.
+    Keep,
     /// To write, in place of what is there.
     Write(Option<Stat>),
 }
@@ -44,15 +55,6 @@ impl Run<'_> {
         if place.node.is_fresh() {
             return Ok(Plan::Write(None));
         }
-        self.plan_file_as_found(place, directory, entry)
-    }
-
-    fn plan_file_as_found(
-        &self,
-        place: &Place<'_>,
-        directory: &TargetDirectory,
-        entry: &DirEntry,
-    ) -> Result<Plan> {
         let Some(stat) = directory.stat(place.name).map_err(place.failed("look at"))? else {
             return Ok(Plan::Write(None));
         };
@@ -68,47 +70,108 @@ impl Run<'_> {
         Err(Error::InTheWay { path: place.path(), found: describe(&stat) })
     }
 
-    /// Restores a file in one content.
-    pub(super) fn restore_file(
+    /// Plans a file or link: what has to be read for it is queued. Tells whether it is already as it should be.
+    pub(super) fn plan_entry(
         &self,
-        place: &Place<'_>,
+        node: &Arc<Node>,
         directory: &TargetDirectory,
-        entry: &DirEntry,
-    ) -> Result<()> {
-        let mut plan = self.plan_file(place, directory, entry)?;
-        if matches!(plan, Plan::Skip) {
-            self.count_skipped(entry.size);
-            return Ok(());
-        }
-        let objects = self.repository.objects();
-        let data = objects
-            .read_content(entry.obj)
-            .map_err(|source| Error::Data { path: place.path(), source: Box::new(source) })?;
-        let (file, replaced) = loop {
-            let Plan::Write(replaced) = plan else {
-                self.count_skipped(entry.size);
-                return Ok(());
-            };
-            if replaced.is_some() || self.options.write_files_atomically {
-                break (self.create_temporary(place, directory)?, replaced);
-            }
-            match NewFile::create(directory, place.name) {
-                Ok(file) => break (file, None),
-                // Somebody else was quicker, or the file system takes two names for one.
-                Err(Errno::EXIST) => plan = self.plan_file_as_found(place, directory, entry)?,
-                Err(errno) => return Err(place.failed("create")(errno)),
+        entry: DirEntry,
+        planned: &mut Vec<(IndexEntry, Part)>,
+    ) -> Result<bool> {
+        let place = Place { node, name: &entry.name };
+        let plan = match entry.kind {
+            EntryType::File => self.plan_file(&place, directory, &entry)?,
+            EntryType::Symlink => self.plan_link(&place, directory, &entry)?,
+            EntryType::Directory | EntryType::Unknown => {
+                return Err(Error::UnknownType { path: place.path() });
             }
         };
-        let sparse = self.options.write_sparse_files;
-        file.write(&data, 0, sparse).map_err(place.failed("write"))?;
-        self.finish_file(place, &file, entry, data.len() as u64, replaced.as_ref())?;
-        self.monitor.add(Counter::RestoredBytes, data.len() as u64);
+        let replaced = match plan {
+            Plan::Skip => {
+                self.count_skipped(if entry.kind == EntryType::File { entry.size } else { 0 });
+                return Ok(true);
+            }
+            Plan::Keep => return Ok(true),
+            Plan::Write(replaced) => replaced,
+        };
+        let unreadable = |source| Error::Data { path: place.path(), source: Box::new(source) };
+        let segments = self.repository.objects().segments(entry.obj).map_err(unreadable)?;
+        if entry.kind == EntryType::Symlink && segments.is_some() {
+            self.restore_long_link(&place, &entry, replaced.as_ref())?;
+            return Ok(true);
+        }
+        let Some((entry, replaced)) = self.examine(node, directory, entry, replaced, segments.as_deref())
+        else {
+            return Ok(false);
+        };
+        match segments {
+            Some(segments) => self.start_list(node, directory, entry, replaced, segments).map(|begun| !begun),
+            None => self.plan_single(node, entry, replaced, planned).map(|()| false),
+        }
+    }
+
+    /// Plans a file or link that is one content.
+    pub(super) fn plan_single(
+        &self,
+        node: &Arc<Node>,
+        entry: DirEntry,
+        replaced: Option<Stat>,
+        planned: &mut Vec<(IndexEntry, Part)>,
+    ) -> Result<()> {
+        let object = entry.obj;
+        let lies = self.place_of(object).map_err(|source| {
+            let path = Place { node, name: &entry.name }.path();
+            Error::Data { path, source: Box::new(source) }
+        })?;
+        let assembly = Arc::new(Assembly::single(node, entry, replaced));
+        planned.push((lies, Part { assembly, object, start: 0, length: None }));
         Ok(())
     }
 
-    pub(super) fn create_temporary(&self, place: &Place<'_>, directory: &TargetDirectory) -> Result<NewFile> {
-        NewFile::create_temporary(directory, &self.temporary_names)
-            .map_err(place.failed("create a temporary file for"))
+    /// Makes a file of all its bytes.
+    pub(super) fn restore_file(
+        &self,
+        place: &Place<'_>,
+        entry: &DirEntry,
+        replaced: Option<&Stat>,
+        data: &[u8],
+    ) -> Result<()> {
+        let directory = place.node.directory().map_err(place.failed("open the directory of"))?;
+        for attempt in 1.. {
+            let file = NewFile::create(&directory, &self.temporary_names)
+                .map_err(place.failed("create a temporary file for"))?;
+            file.write(data, 0, self.options.write_sparse_files).map_err(place.failed("write"))?;
+            match self.finish_file(place, &file, entry, data.len() as u64, replaced) {
+                // Another restore has taken the file for one that nobody goes on with.
+                Err(Error::File { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file whose bytes are right the attributes it should have. `false` if that would change other names of it,
+    /// too.
+    pub(super) fn touch_up(
+        &self,
+        place: &Place<'_>,
+        fd: &OwnedFd,
+        stat: &Stat,
+        entry: &DirEntry,
+    ) -> Result<bool> {
+        let wanted = Wanted::new(&Attributes::of(entry), self.options);
+        if wanted.is_on(stat) {
+            return Ok(true);
+        }
+        if stat.st_nlink > 1 {
+            return Ok(false);
+        }
+        let path = || place.path();
+        let owner = (stat.st_uid, stat.st_gid);
+        let subject = Subject { fd: fd.as_fd(), is_directory: false, owner, path: &path };
+        self.set_attributes(&subject, &wanted)?;
+        Ok(true)
     }
 
     /// Sets the attributes of a file that is all there, and lets it have its name.
@@ -144,6 +207,24 @@ impl Run<'_> {
         });
         self.monitor.add(Counter::RestoredFiles, 1);
         Ok(())
+    }
+
+    /// The name of a file in several contents until it is complete: the same for every restore of it.
+    pub(super) fn resumable_name(&self, entry: &DirEntry) -> String {
+        let what = format!("{}/{}", entry.obj, entry.name);
+        let hash = self.repository.contents().format().crypto.hasher().hash(what.as_bytes());
+        let digits = hex::encode(hash.as_bytes());
+        format!("{TEMPORARY_PREFIX}{}", digits.get(..NAME_DIGITS).unwrap_or(&digits))
+    }
+
+    /// Counts a file that was right already.
+    pub(super) fn count_unchanged(&self, bytes: u64) {
+        self.count(|stats| {
+            stats.unchanged_files += 1;
+            stats.unchanged_bytes += bytes;
+        });
+        self.monitor.add(Counter::RestoredFiles, 1);
+        self.monitor.add(Counter::RestoredBytes, bytes);
     }
 
     pub(super) fn count_skipped(&self, bytes: u64) {

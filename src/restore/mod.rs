@@ -35,12 +35,14 @@
 //!
 //! Source: kopia `snapshot/restore/`.
 
+mod assembly;
 mod attributes;
-mod big_file;
 mod directory;
 mod error;
+mod examine;
 mod extra;
 mod file;
+mod listing;
 mod new_file;
 mod node;
 mod options;
@@ -48,6 +50,7 @@ mod queue;
 mod run;
 mod symlink;
 mod target;
+mod window;
 
 pub use error::{Error, Result};
 pub use options::{RestoreOptions, RestoreStats};

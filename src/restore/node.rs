@@ -4,6 +4,7 @@ use super::Error;
 use super::attributes::Attributes;
 use super::target::TargetDirectory;
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,8 @@ pub(super) struct Node {
     pending: AtomicUsize,
     /// Owner and group that new files get here.
     owner_of_new: OnceLock<(u32, u32)>,
+    /// Temporary names that were there before.
+    leftovers: OnceLock<HashSet<String>>,
 }
 
 impl Node {
@@ -91,8 +94,8 @@ impl Node {
         held: Option<Held>,
         depth: usize,
     ) -> Arc<Self> {
-        let (pending, owner_of_new) = (AtomicUsize::new(0), OnceLock::new());
-        Arc::new(Self { parent, name, attributes, fresh, held, depth, pending, owner_of_new })
+        let (pending, owner_of_new, leftovers) = (AtomicUsize::new(0), OnceLock::new(), OnceLock::new());
+        Arc::new(Self { parent, name, attributes, fresh, held, depth, pending, owner_of_new, leftovers })
     }
 
     pub(super) fn parent(&self) -> Option<&Arc<Self>> {
@@ -113,6 +116,16 @@ impl Node {
 
     pub(super) fn owner_of_new(&self) -> &OnceLock<(u32, u32)> {
         &self.owner_of_new
+    }
+
+    /// What interrupted restores have left here.
+    pub(super) fn leftovers(&self) -> &HashSet<String> {
+        self.leftovers.get_or_init(HashSet::new)
+    }
+
+    /// Tells what interrupted restores have left here, before anybody asks.
+    pub(super) fn set_leftovers(&self, names: HashSet<String>) {
+        self.leftovers.get_or_init(|| names);
     }
 
     /// Its handle: the one kept, or one opened step by step from the nearest directory above that is kept.

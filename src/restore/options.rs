@@ -1,5 +1,6 @@
 //! What can be chosen for a restore, and what is counted.
 
+use crate::base::MemoryBudget;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -23,8 +24,6 @@ pub struct RestoreOptions {
     pub skip_times: bool,
     /// Go on where owner, permissions or times may not be changed.
     pub ignore_permission_errors: bool,
-    /// Write every file under a temporary name, so that a reader never sees half of it.
-    pub write_files_atomically: bool,
     /// Leave holes for blocks of zeros.
     pub write_sparse_files: bool,
     /// Wait until files and directories are on the medium.
@@ -35,6 +34,8 @@ pub struct RestoreOptions {
     pub delete_extra: bool,
     /// Count failures of single entries and go on.
     pub ignore_errors: bool,
+    /// What is read and decoded at once may have half of this.
+    pub memory: MemoryBudget,
     /// Set by whoever wants the restore to stop.
     pub cancel: Arc<AtomicBool>,
 }
@@ -50,12 +51,12 @@ impl Default for RestoreOptions {
             skip_permissions: false,
             skip_times: false,
             ignore_permission_errors: true,
-            write_files_atomically: false,
             write_sparse_files: false,
             flush_files: false,
             skip_existing: false,
             delete_extra: false,
             ignore_errors: false,
+            memory: MemoryBudget::UNLIMITED,
             cancel: Arc::default(),
         }
     }
@@ -81,6 +82,14 @@ pub struct RestoreStats {
     pub symlinks: u64,
     /// Bytes in the files written.
     pub bytes: u64,
+    /// Files left as they were because their bytes were right.
+    pub unchanged_files: u64,
+    /// Bytes in them.
+    pub unchanged_bytes: u64,
+    /// Links left as they were because they lead where they should.
+    pub unchanged_symlinks: u64,
+    /// Bytes of packs read from the repository.
+    pub stored_bytes: u64,
     /// Files and links left alone because they were there.
     pub skipped_files: u64,
     /// Bytes in the files among them.

@@ -2,12 +2,11 @@
 
 use super::attributes::{Subject, Wanted};
 use super::new_file::TemporaryNames;
-use super::node::{Node, OpenCount, Place};
+use super::node::{Node, OpenCount};
 use super::queue::{FileBatch, Queue, Task};
 use super::{Error, RestoreOptions, RestoreStats, Result};
-use crate::base::{Counter, Entropy, ErrorClass, Monitor};
+use crate::base::{ByteGate, Counter, Entropy, ErrorClass, Monitor};
 use crate::repo::Repository;
-use crate::snapshot::EntryType;
 use parking_lot::Mutex;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -25,8 +24,32 @@ pub(super) struct Run<'a> {
     pub(super) flush: bool,
     /// Whether the monitor has been told how much there is.
     pub(super) totals_known: bool,
+    /// Bytes being read and decoded.
+    pub(super) gate: ByteGate,
     stats: Mutex<RestoreStats>,
     error: Mutex<Option<Error>>,
+    damage: Mutex<Damage>,
+}
+
+/// What could not be read from the repository.
+#[derive(Default)]
+struct Damage {
+    count: u64,
+    first: Option<Error>,
+}
+
+impl Damage {
+    fn push(&mut self, error: Error) {
+        self.count += 1;
+        self.first.get_or_insert(error);
+    }
+
+    fn into_error(self) -> Error {
+        match self.first {
+            Some(first) if self.count == 1 => first,
+            first => Error::Damaged { count: self.count, first: first.map(Box::new) },
+        }
+    }
 }
 
 /// Sends everybody home when a worker panics, who would wait for its work forever.
@@ -56,8 +79,10 @@ impl<'a> Run<'a> {
             open_count: Arc::default(),
             flush: options.flush_files,
             totals_known: false,
+            gate: ByteGate::new(options.memory.buffer_bytes / 2),
             stats: Mutex::default(),
             error: Mutex::default(),
+            damage: Mutex::default(),
         }
     }
 
@@ -75,40 +100,38 @@ impl<'a> Run<'a> {
             }
             self.work_alone();
         });
+        let damage = self.damage.into_inner();
         match self.error.into_inner() {
             Some(error) => Err(error),
+            None if damage.count > 0 => Err(damage.into_error()),
             None => Ok(self.stats.into_inner()),
         }
     }
 
     fn work_alone(&self) {
         let _guard = StopOnPanic(&self.queue);
-        while let Some(task) = self.queue.next() {
+        let mut is_planning = false;
+        while let Some(task) = self.queue.next(&mut is_planning) {
             match task {
-                Task::Part(big, part) => self.restore_part(big, part),
-                Task::Files(batch) => self.restore_batch(batch),
+                Task::Read(read) => self.read(read),
+                Task::Examine(examination, group) => self.examine_group(&examination, group),
+                Task::Parts(assembly, from, to) => self.plan_parts(&assembly, from, to),
+                Task::Files(batch) => self.plan_batch(batch),
                 Task::Directory(pending) => self.restore_directory(&pending),
             }
         }
     }
 
-    fn restore_batch(&self, batch: FileBatch) {
+    fn plan_batch(&self, batch: FileBatch) {
         let FileBatch { node, directory, entries } = batch;
-        let mut done = 0;
+        let (mut done, mut planned) = (0, Vec::with_capacity(entries.len()));
         for entry in entries {
-            let place = Place { node: &node, name: &entry.name };
-            let result = self.check_canceled().and_then(|()| match entry.kind {
-                EntryType::Symlink => self.restore_symlink(&place, &directory, &entry).map(|()| false),
-                EntryType::File if entry.obj.list().is_some() => {
-                    self.start_big_file(&node, &directory, entry.clone())
-                }
-                EntryType::File => self.restore_file(&place, &directory, &entry).map(|()| false),
-                EntryType::Directory | EntryType::Unknown => Err(Error::UnknownType { path: place.path() }),
-            });
+            let result =
+                self.check_canceled().and_then(|()| self.plan_entry(&node, &directory, entry, &mut planned));
             match result {
-                // Its last part will complete it.
-                Ok(true) => {}
-                Ok(false) => done += 1,
+                // What was queued will complete it.
+                Ok(false) => {}
+                Ok(true) => done += 1,
                 Err(error) => {
                     done += 1;
                     self.fail(error);
@@ -118,6 +141,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        self.queue.plan(planned);
         drop(directory);
         self.complete(node, done);
     }
@@ -137,11 +161,15 @@ impl<'a> Run<'a> {
     }
 
     fn finish_directory(&self, node: &Node) -> Result<()> {
-        let Some(attributes) = node.attributes() else { return Ok(()) };
         let failed = |operation| {
             move |errno: rustix::io::Errno| Error::File { operation, path: node.path(), source: errno.into() }
         };
         let directory = node.directory().map_err(failed("open"))?;
+        for name in node.leftovers() {
+            // Gone on with and named, if it is not there any more; if it cannot go, it is in nobody's way.
+            directory.unlink(name.as_str()).ok();
+        }
+        let Some(attributes) = node.attributes() else { return Ok(()) };
         let stat = rustix::fs::fstat(directory.fd()).map_err(failed("look at"))?;
         let (owner, path) = ((stat.st_uid, stat.st_gid), || node.path());
         let subject = Subject { fd: directory.fd().as_fd(), is_directory: true, owner, path: &path };
@@ -154,14 +182,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// A single entry failed: forgiven and counted, or the end of the restore.
+    /// A single entry failed: forgiven and counted, or the end of the restore. Damage in the repository is not forgiven,
+    /// but what it does not concern is restored all the same.
     pub(super) fn fail(&self, error: Error) {
         // After a full disk everything else would fail, too.
         let is_last = matches!(error.class(), ErrorClass::Canceled | ErrorClass::Full);
-        if self.options.ignore_errors && !is_last {
-            self.count(|stats| stats.ignored_errors += 1);
-            self.monitor.add(Counter::IgnoredErrors, 1);
+        if !is_last && (self.options.ignore_errors || error.is_damage()) {
             self.monitor.warn(&error.chain());
+            if self.options.ignore_errors {
+                self.count(|stats| stats.ignored_errors += 1);
+                self.monitor.add(Counter::IgnoredErrors, 1);
+            } else {
+                self.damage.lock().push(error);
+            }
             return;
         }
         self.error.lock().get_or_insert(error);

@@ -7,7 +7,7 @@ use super::run::Run;
 use super::target::TargetDirectory;
 use super::{Error, Result};
 use crate::snapshot::DirEntry;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,45 +15,16 @@ use std::os::fd::{AsFd, OwnedFd};
 const TARGET_BYTES_MAX: u64 = 4095;
 
 impl Run<'_> {
-    /// Restores a link.
-    pub(super) fn restore_symlink(
+    /// Decides what becomes of a link; one that leads where it should is kept.
+    pub(super) fn plan_link(
         &self,
         place: &Place<'_>,
         directory: &TargetDirectory,
         entry: &DirEntry,
-    ) -> Result<()> {
-        let mut plan =
-            if place.node.is_fresh() { Plan::Write(None) } else { self.plan_link(place, directory)? };
-        if matches!(plan, Plan::Skip) {
-            self.count_skipped(0);
-            return Ok(());
+    ) -> Result<Plan> {
+        if place.node.is_fresh() {
+            return Ok(Plan::Write(None));
         }
-        let target = self.read_link_target(place, entry)?;
-        loop {
-            match plan {
-                Plan::Skip => {
-                    self.count_skipped(0);
-                    return Ok(());
-                }
-                Plan::Write(Some(_)) => {
-                    self.replace_link(place, directory, entry, &target)?;
-                    break;
-                }
-                Plan::Write(None) => match directory.create_link(place.name, &target) {
-                    Ok(()) => {
-                        self.finish_link(place, directory, place.name, entry)?;
-                        break;
-                    }
-                    Err(Errno::EXIST) => plan = self.plan_link(place, directory)?,
-                    Err(errno) => return Err(place.failed("create")(errno)),
-                },
-            }
-        }
-        self.count(|stats| stats.symlinks += 1);
-        Ok(())
-    }
-
-    fn plan_link(&self, place: &Place<'_>, directory: &TargetDirectory) -> Result<Plan> {
         let Some(stat) = directory.stat(place.name).map_err(place.failed("look at"))? else {
             return Ok(Plan::Write(None));
         };
@@ -62,13 +33,79 @@ impl Run<'_> {
                 return Ok(Plan::Skip);
             }
             if self.options.overwrite_symlinks {
+                if self.is_link_right(place, directory, entry, &stat) {
+                    self.count(|stats| stats.unchanged_symlinks += 1);
+                    return Ok(Plan::Keep);
+                }
                 return Ok(Plan::Write(Some(stat)));
             }
         }
         Err(Error::InTheWay { path: place.path(), found: describe(&stat) })
     }
 
-    fn read_link_target(&self, place: &Place<'_>, entry: &DirEntry) -> Result<Vec<u8>> {
+    fn is_link_right(
+        &self,
+        place: &Place<'_>,
+        directory: &TargetDirectory,
+        entry: &DirEntry,
+        stat: &Stat,
+    ) -> bool {
+        Wanted::new(&Attributes::of(entry), self.options).is_on(stat)
+            && directory.read_link(place.name).is_ok_and(|target| self.is_object(target.to_bytes(), entry))
+    }
+
+    /// Makes a link that leads to `target`.
+    pub(super) fn restore_symlink(
+        &self,
+        place: &Place<'_>,
+        entry: &DirEntry,
+        replaced: Option<&Stat>,
+        target: &[u8],
+    ) -> Result<()> {
+        let length = target.len() as u64;
+        if length > TARGET_BYTES_MAX {
+            return Err(Error::LongLink { path: place.path(), length });
+        }
+        let directory = place.node.directory().map_err(place.failed("open the directory of"))?;
+        if replaced.is_some() {
+            self.replace_link(place, &directory, entry, target)?;
+        } else {
+            match directory.create_link(place.name, target) {
+                Ok(()) => self.finish_link(place, &directory, place.name, entry)?,
+                Err(Errno::EXIST) => return self.meet_link(place, &directory, entry, target),
+                Err(errno) => return Err(place.failed("create")(errno)),
+            }
+        }
+        self.count(|stats| stats.symlinks += 1);
+        Ok(())
+    }
+
+    /// Somebody else was quicker, or the file system takes two names for one.
+    fn meet_link(
+        &self,
+        place: &Place<'_>,
+        directory: &TargetDirectory,
+        entry: &DirEntry,
+        target: &[u8],
+    ) -> Result<()> {
+        let found = directory.stat(place.name).map_err(place.failed("look at"))?;
+        let found = found.ok_or_else(|| place.failed("create")(Errno::EXIST))?;
+        let is_link = FileType::from_raw_mode(found.st_mode) == FileType::Symlink;
+        if !is_link || !self.options.overwrite_symlinks {
+            return Err(Error::InTheWay { path: place.path(), found: describe(&found) });
+        }
+        self.replace_link(place, directory, entry, target)?;
+        self.count(|stats| stats.symlinks += 1);
+        Ok(())
+    }
+
+    /// Makes a link whose target is stored in several contents, as only the shortest splitters do it.
+    pub(super) fn restore_long_link(
+        &self,
+        place: &Place<'_>,
+        entry: &DirEntry,
+        replaced: Option<&Stat>,
+    ) -> Result<()> {
         let objects = self.repository.objects();
         let unreadable = |source| Error::Data { path: place.path(), source: Box::new(source) };
         let listed = objects.segments(entry.obj).map_err(unreadable)?;
@@ -77,10 +114,7 @@ impl Run<'_> {
             return Err(Error::LongLink { path: place.path(), length });
         }
         let target = objects.read_all(entry.obj).map_err(unreadable)?;
-        match target.len() as u64 {
-            length if length > TARGET_BYTES_MAX => Err(Error::LongLink { path: place.path(), length }),
-            _ => Ok(target),
-        }
+        self.restore_symlink(place, entry, replaced, &target)
     }
 
     fn replace_link(

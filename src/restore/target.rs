@@ -61,6 +61,23 @@ impl TargetDirectory {
         self.open(name, flags, FILE_MODE)
     }
 
+    /// Opens a file that is there, to read it; nothing else than a file can make this wait.
+    pub(super) fn open_file(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open(name, flags, Mode::empty())
+    }
+
+    /// Opens a file that is there, to go on with it.
+    pub(super) fn open_file_to_write(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open(name, flags, Mode::empty())
+    }
+
+    /// Where a link leads.
+    pub(super) fn read_link(&self, name: &str) -> Result<CString, Errno> {
+        rustix::fs::readlinkat(&self.fd, name, Vec::new())
+    }
+
     /// Opens a link itself, for calls on its attributes.
     pub(super) fn open_link(&self, name: &str) -> Result<OwnedFd, Errno> {
         // `openat2` with `RESOLVE_NO_SYMLINKS` would refuse exactly what is wanted here.
@@ -141,6 +158,11 @@ impl TargetDirectory {
 
     /// All members.
     pub(super) fn members(&self) -> Result<Vec<Member>, Errno> {
+        self.members_with_prefix("")
+    }
+
+    /// All members whose names begin so.
+    pub(super) fn members_with_prefix(&self, prefix: &str) -> Result<Vec<Member>, Errno> {
         // A descriptor of its own: reading positions are shared by clones.
         let fd = rustix::fs::openat(&self.fd, c".", DIRECTORY_FLAGS, Mode::empty())?;
         let mut buffer: Vec<u8> = Vec::with_capacity(LISTING_BYTES);
@@ -148,7 +170,8 @@ impl TargetDirectory {
         let mut members = Vec::new();
         while let Some(entry) = entries.next() {
             let entry = entry?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") && name.starts_with(prefix.as_bytes()) {
                 members.push(Member { name: entry.file_name().to_owned(), kind: entry.file_type() });
             }
         }

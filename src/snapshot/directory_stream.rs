@@ -56,7 +56,7 @@ pub(super) fn write_members(
 /// # Errors
 /// [`Error::Object`] when it cannot be read, [`Error::BrokenDirectory`] when it is no directory; members may have been
 /// handed out before.
-pub(super) fn read_members(objects: &ObjectReader, id: ObjectId, each: impl FnMut(DirEntry)) -> Result<()> {
+pub fn read_members(objects: &ObjectReader, id: ObjectId, each: impl FnMut(DirEntry)) -> Result<()> {
     let broken = |error: serde_json::Error| Error::BrokenDirectory { id, reason: error_chain(&error) };
     if id.list().is_none() {
         // Most directories, and faster.

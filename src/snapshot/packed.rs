@@ -26,7 +26,7 @@ const HAS_INODE: u8 = 4;
 
 /// Members of a directory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PackedEntries {
+pub struct PackedEntries {
     blocks: Vec<Vec<u8>>,
     /// Where each record begins: the block and the place in it, as one number.
     places: Vec<u32>,
@@ -40,10 +40,26 @@ pub(super) struct PackedEntries {
 }
 
 impl PackedEntries {
-    pub(super) fn push(&mut self, entry: DirEntry) {
+    /// Adds a member.
+    pub fn push(&mut self, entry: DirEntry) {
         match key(&entry).and_then(|key| self.record(&entry, &key)) {
             Some(place) => self.places.push(place),
             None => self.others.push(entry),
+        }
+    }
+
+    /// Shows name, kind and size of every member, in no order.
+    pub fn for_each(&self, mut each: impl FnMut(&str, EntryType, u64)) {
+        for entry in &self.others {
+            each(&entry.name, entry.kind, entry.size);
+        }
+        for &place in &self.places {
+            let mut reader = Reader(self.bytes(place));
+            let [flags] = reader.array();
+            reader.skip(2);
+            let size = u64::from_le_bytes(reader.array());
+            let name = std::str::from_utf8(self.name(place)).unwrap_or_default();
+            each(name, kind_of(flags), size);
         }
     }
 
@@ -108,6 +124,14 @@ impl PackedEntries {
         directories.chain(rest)
     }
 
+    /// The directories among the members, and all others in their order. Needs no [`PackedEntries::sort`].
+    pub fn into_parts(mut self) -> (Vec<DirEntry>, PackedFiles) {
+        self.sort();
+        let is_directory = |entry: &DirEntry| entry.kind == EntryType::Directory;
+        let (directories, others) = std::mem::take(&mut self.others).into_iter().partition(is_directory);
+        (directories, PackedFiles { packed: self, next: 0, others: Vec::into_iter(others).peekable() })
+    }
+
     fn record(&mut self, entry: &DirEntry, key: &[u8]) -> Option<u32> {
         let name = entry.name.as_bytes();
         let supplement = entry.supplement.as_deref();
@@ -168,7 +192,7 @@ impl PackedEntries {
     fn unpack(&self, place: u32) -> Option<DirEntry> {
         let mut reader = Reader(self.bytes(place));
         let [flags] = reader.array();
-        let kind = if flags & IS_SYMLINK == 0 { EntryType::File } else { EntryType::Symlink };
+        let kind = kind_of(flags);
         let &(mode, uid, gid) = self.rights.get(usize::from(u16::from_le_bytes(reader.array())))?;
         let mode = Mode::from_posix(mode);
         let size = u64::from_le_bytes(reader.array());
@@ -184,8 +208,52 @@ impl PackedEntries {
     }
 }
 
+/// All members but the directories, in the order of their names. What was handed out is freed where the order allows it.
+#[derive(Debug)]
+pub struct PackedFiles {
+    packed: PackedEntries,
+    next: usize,
+    others: std::iter::Peekable<std::vec::IntoIter<DirEntry>>,
+}
+
+impl PackedFiles {
+    fn next_packed(&mut self) -> Option<DirEntry> {
+        let place = *self.packed.places.get(self.next)?;
+        self.next += 1;
+        let block = place as usize / BLOCK_BYTES;
+        if let Some(before) = block.checked_sub(1).filter(|_| self.packed.is_in_order) {
+            self.packed.blocks[before] = Vec::new();
+        }
+        self.packed.unpack(place)
+    }
+}
+
+impl Iterator for PackedFiles {
+    type Item = DirEntry;
+
+    fn next(&mut self) -> Option<DirEntry> {
+        let packed = self.packed.places.get(self.next).map(|place| self.packed.name(*place));
+        match (packed, self.others.peek()) {
+            (Some(name), Some(other)) if name > other.name_bytes() => self.others.next(),
+            (Some(_), _) => self.next_packed(),
+            (None, _) => self.others.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.packed.places.len() - self.next + self.others.len();
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for PackedFiles {}
+
 fn flag(flag: u8, is_set: bool) -> u8 {
     if is_set { flag } else { 0 }
+}
+
+fn kind_of(flags: u8) -> EntryType {
+    if flags & IS_SYMLINK == 0 { EntryType::File } else { EntryType::Symlink }
 }
 
 /// Bytes of what only some records have.
@@ -277,7 +345,11 @@ mod tests {
             }
             let mut expected = entries;
             expected.sort_by_key(|entry| (entry.kind != EntryType::Directory, entry.name.clone()));
-            prop_assert_eq!(packed.stored_order().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(packed.stored_order().collect::<Vec<_>>(), expected.clone());
+            let (mut parts, files) = packed.into_parts();
+            prop_assert_eq!(files.len(), expected.len() - parts.len());
+            parts.extend(files);
+            prop_assert_eq!(parts, expected);
         }
 
         #[test]

@@ -132,7 +132,6 @@ fn planted_links_are_replaced_or_refused_and_never_followed() {
     for options in [
         base.clone(),
         RestoreOptions { skip_existing: true, ..base.clone() },
-        RestoreOptions { write_files_atomically: true, ..base.clone() },
         RestoreOptions { delete_extra: true, ..base.clone() },
         RestoreOptions { overwrite_symlinks: false, ..base.clone() },
     ] {

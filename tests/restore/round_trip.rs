@@ -49,7 +49,7 @@ fn every_kind_of_entry_comes_back_with_its_attributes() {
     let variants = [
         base.clone(),
         RestoreOptions { parallel: 1, ..base.clone() },
-        RestoreOptions { parallel: 16, write_files_atomically: true, ..base.clone() },
+        RestoreOptions { parallel: 16, ..base.clone() },
         RestoreOptions { write_sparse_files: true, flush_files: true, ..base },
     ];
     for (number, options) in variants.iter().enumerate() {
@@ -60,7 +60,11 @@ fn every_kind_of_entry_comes_back_with_its_attributes() {
         assert_eq!(stats.bytes, root.summ.as_ref().unwrap().size);
         // Once more over what is there now.
         let again = fixture.restore(&root, &target, options).unwrap();
-        assert_eq!(again, stats);
+        assert_eq!((again.files, again.symlinks, again.stored_bytes), (0, 0, 0));
+        assert_eq!(
+            (again.unchanged_files, again.unchanged_symlinks, again.unchanged_bytes),
+            (10, 2, stats.bytes)
+        );
         assert_eq!(look(&target), wanted, "variant {number}, again");
     }
     let sparse = std::fs::metadata(temp.path().join("a/b/target3/zeros")).unwrap();

@@ -111,7 +111,8 @@ fn extra_members_are_deleted_without_following_links() {
     let options = RestoreOptions { delete_extra: true, ..RestoreOptions::default() };
     let stats = fixture.restore(&root, &target, &options).unwrap();
     assert_eq!(names(&target), ["g", "keep", "keep/f"]);
-    assert_eq!((stats.deleted_files, stats.deleted_directories, stats.deleted_symlinks), (3, 1, 1));
+    // What a killed restore has left goes in any case, and counts for nothing.
+    assert_eq!((stats.deleted_files, stats.deleted_directories, stats.deleted_symlinks), (2, 1, 1));
     assert_eq!(names(&temp.path().join("outside")), ["canary"]);
 }
 

@@ -93,12 +93,12 @@ impl Args {
             skip_permissions: self.skip_permissions,
             skip_times: self.skip_times,
             ignore_permission_errors: self.ignore_permission_errors.unwrap_or(true),
-            write_files_atomically: self.write_files_atomically,
             write_sparse_files: self.write_sparse_files,
             flush_files: self.flush_files,
             skip_existing: self.skip_existing,
             delete_extra: self.delete_extra,
             ignore_errors: self.ignore_errors,
+            memory: ctx.memory(),
             cancel: ctx.cancel()?,
         })
     }
