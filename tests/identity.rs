@@ -5,8 +5,13 @@ use crate::support::live_tree::{set_mtime, write};
 use crate::support::world::{self, World, begin, manifest, source};
 use packhorse::base::{Clock, Counter, Counters, FixedClock, Monitor, SystemClock, Timestamp};
 use packhorse::blob::Memory;
+use packhorse::content::Scratch;
+use packhorse::format::IdPrefix;
+use packhorse::object::ObjectOptions;
 use packhorse::policy::PolicyTree;
-use packhorse::snapshot::{Catalog, DirEntry, EntryForm, UploadOptions, read_directory, upload};
+use packhorse::snapshot::{
+    Catalog, DirEntry, EntryForm, SnapshotStats, UploadOptions, Uploaded, read_directory, upload,
+};
 use serde_json::Value;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -81,6 +86,27 @@ impl Stage {
         let of = |counter| monitor.counters().get(counter);
         let (read, known) = (of(Counter::HashedFiles), of(Counter::CachedFiles));
         Saved { read, known, root: uploaded.root_entry }
+    }
+
+    /// Saves a snapshot whose root is that of another, edited.
+    fn save_as(&self, saved: &Saved, edit: impl Fn(String) -> String) {
+        let repository = self.world.open();
+        let mut writer = begin(&repository);
+        let before = String::from_utf8(repository.objects().read_all(saved.root.obj).unwrap()).unwrap();
+        let json = edit(before.clone());
+        assert_ne!(json, before);
+        let options =
+            ObjectOptions { prefix: IdPrefix::DIRECTORY, compressor: None, metadata_compressor: None };
+        let obj = writer.objects().write(&mut json.into_bytes(), &options, &mut Scratch::default()).unwrap();
+        self.world.clock.advance(Duration::from_secs(1));
+        let now = self.world.clock.now();
+        let uploaded = Uploaded {
+            root_entry: DirEntry { obj, ..saved.root.clone() },
+            stats: SnapshotStats::default(),
+            incomplete_reason: String::new(),
+        };
+        manifest(source(), &uploaded, now, now).save(&mut writer).unwrap();
+        writer.flush().unwrap();
     }
 
     /// The entry of a file, and what it says of it.
@@ -238,8 +264,11 @@ fn plain_entries_are_kopias_and_compared_by_its_rule() {
     let identified = stage.identified();
     assert_eq!(identified.read, 0, "what does not say which file it was is taken over once");
     assert_eq!(stage.ctime(&identified, "sub/b"), Some(ctime(&stage.path("sub/b"))));
-    assert!(stage.entry(&identified, "sub").supplement.is_none());
-    assert!(stage.entry(&identified, "link").supplement.is_none());
+    assert!(stage.entry(&identified, "link").supplement.unwrap().ctime_nanos.is_some());
+    let of_directory = stage.entry(&identified, "sub").supplement.unwrap();
+    assert!(
+        of_directory.inode.is_none() && of_directory.ctime_nanos.is_none() && of_directory.xattrs.is_some()
+    );
     assert_ne!(identified.root.obj, plain.root.obj);
     let again = stage.save(EntryForm::Plain);
     assert_eq!((again.read, again.root.obj), (0, plain.root.obj), "the same bytes");
@@ -322,14 +351,41 @@ fn forced_reading_keeps_what_is_said_of_the_file() {
 }
 
 #[test]
-fn links_are_compared_by_kopias_rule() {
+fn a_link_replaced_at_the_same_time_is_read_again() {
     let stage = Stage::new();
     stage.identified();
     let before = mtime(&stage.path("link"));
     std::fs::remove_file(stage.path("link")).unwrap();
     symlink("b", stage.path("link")).unwrap();
     set_mtime(&stage.path("link"), before);
-    assert_eq!(stage.identified().known, 4);
+    assert_eq!(stage.save_with(&UploadOptions::default(), "only looked at", &Counters::default()).known, 4);
+    let saved = stage.identified();
+    assert_eq!((saved.known, stage.data(&saved, "link")), (3, b"b".to_vec()));
+}
+
+/// The form of entries before extended attributes were saved: what it says of the data still counts.
+#[test]
+fn an_entry_that_only_knows_the_data_is_looked_at_once_more() {
+    let stage = Stage::new();
+    let first = stage.identified();
+    let path = stage.path("a");
+    let is_set = rustix::fs::setxattr(&path, "user.new", b"1", rustix::fs::XattrFlags::empty());
+    if is_set.is_err() {
+        eprintln!("skipped: no extended attributes here");
+        return;
+    }
+    let time = ctime(&path);
+    let of_a = |json: String| {
+        json.replace(&format!("\"t\":{}", stage.ctime(&first, "a").unwrap()), &format!("\"c\":{time}"))
+    };
+    stage.save_as(&first, of_a);
+    stage.world.clock.advance(HOUR);
+    let second = stage.identified();
+    assert_eq!(second.read, 0);
+    let said = stage.entry(&second, "a").supplement.unwrap();
+    assert_eq!((said.ctime_nanos, said.is_data_only), (Some(time), false));
+    assert_eq!(said.known_xattrs().unwrap().get(b"user.new"), Some(&b"1"[..]));
+    assert_eq!(stage.identified().root.obj, second.root.obj);
 }
 
 impl Home {
@@ -364,7 +420,7 @@ fn the_command_line_keeps_it_unless_told_otherwise() {
     let first = home.create(&[]);
     let path = home.path("src/a");
     let metadata = path.metadata().unwrap();
-    let expected = serde_json::json!({ "c": ctime(&path), "i": metadata.ino() });
+    let expected = serde_json::json!({ "t": ctime(&path), "i": metadata.ino() });
     assert_eq!(home.directory(&first)["entries"][1]["ph"], expected);
     rewrite(&path, b"ONE");
     assert_eq!(read(&home.create(&[])), 1);
@@ -380,9 +436,9 @@ fn the_command_line_keeps_it_unless_told_otherwise() {
     assert_eq!(by_variable("true", &[])["rootEntry"]["obj"], plain["rootEntry"]["obj"]);
     assert_ne!(by_variable("true", &["--no-plain-entries"])["rootEntry"]["obj"], plain["rootEntry"]["obj"]);
     assert_ne!(by_variable("0", &[])["rootEntry"]["obj"], plain["rootEntry"]["obj"]);
-    // A single file is always read, and nothing is said of it.
+    // A single file is always read, whatever is said of it.
     let file = home.run(&["snapshot", "create", &path.display().to_string(), "--json"]).expect(0).json();
-    assert!(file["rootEntry"].get("ph").is_none(), "{file}");
+    assert_eq!(file["rootEntry"]["ph"]["i"], metadata.ino(), "{file}");
 }
 
 #[test]
@@ -394,7 +450,7 @@ fn trees_that_are_rewritten_or_copied_keep_it() {
         entries.filter(|entry| entry["name"] == "a").map(|entry| entry["ph"].clone()).collect::<Vec<_>>()
     };
     let expected = said(&home.directory(&first));
-    assert!(expected[0]["c"].is_i64());
+    assert!(expected[0]["t"].is_i64());
     home.run(&["snapshot", "fix", "remove-files", "--filename=*.tmp", "--commit"]).expect(0);
     std::fs::remove_file(home.path("src/b.tmp")).unwrap();
     let second = home.create(&[]);
@@ -417,27 +473,9 @@ fn trees_that_are_rewritten_or_copied_keep_it() {
 /// What somebody else has put there does not keep a directory from being read, and a file from being found unchanged.
 #[test]
 fn a_value_that_is_none_is_as_if_it_were_not_there() {
-    use packhorse::content::Scratch;
-    use packhorse::format::IdPrefix;
-    use packhorse::object::ObjectOptions;
     let stage = Stage::new();
     let plain = stage.save(EntryForm::Plain);
-    let repository = stage.world.open();
-    let mut writer = begin(&repository);
-    let json = repository.objects().read_all(plain.root.obj).unwrap();
-    let json = std::str::from_utf8(&json).unwrap().replace(r#""type":"f","#, r#""type":"f","ph":["x"],"#);
-    assert!(json.contains("ph"));
-    let options = ObjectOptions { prefix: IdPrefix::DIRECTORY, compressor: None, metadata_compressor: None };
-    let obj = writer.objects().write(&mut json.into_bytes(), &options, &mut Scratch::default()).unwrap();
-    stage.world.clock.advance(Duration::from_secs(1));
-    let now = stage.world.clock.now();
-    let uploaded = packhorse::snapshot::Uploaded {
-        root_entry: DirEntry { obj, ..plain.root },
-        stats: packhorse::snapshot::SnapshotStats::default(),
-        incomplete_reason: String::new(),
-    };
-    manifest(source(), &uploaded, now, now).save(&mut writer).unwrap();
-    writer.flush().unwrap();
+    stage.save_as(&plain, |json| json.replace(r#""type":"f","#, r#""type":"f","ph":["x"],"#));
     let saved = stage.identified();
     assert_eq!((saved.read, saved.known), (0, 4));
     assert!(stage.ctime(&saved, "a").is_some());

@@ -1,6 +1,7 @@
 //! Real Kopia and this program on the same repositories. Runs where `PACKHORSE_TEST_KOPIA` names a kopia executable.
 
 mod identity;
+mod metadata;
 mod repository;
 
 use crate::support::programs::Program;

@@ -8,10 +8,10 @@
 //! see the same directory must write the same bytes.
 
 use super::dir_entry::{count, null_is_empty};
-use super::{DirEntry, DirSummary, EntryError, EntryType, Error, Result};
-use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
+use super::{DirEntry, DirSummary, DirectorySupplement, EntryError, EntryType, Error, Result, Supplement};
+use crate::base::{Collector, ExtraFields, Timestamp, gojson};
 use crate::object::{ObjectId, ObjectReader};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::HashSet;
 
 pub(super) const STREAM: &str = "kopia:directory";
@@ -29,17 +29,35 @@ pub struct DirectoryManifest {
     /// Totals of the subtree.
     #[serde(default)]
     pub summary: Option<DirSummary>,
+    /// What Kopia's directories have no room for.
+    #[serde(rename = "ph", skip_serializing_if = "Option::is_none", skip_deserializing)]
+    pub supplement: Option<Box<DirectorySupplement>>,
     /// What others have written here, kept.
     #[serde(flatten, skip_deserializing)]
     pub extra: ExtraFields,
 }
 
-keeps_extra_fields!(DirectoryManifest);
+impl Serialize for DirectoryManifest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DirectoryManifest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let mut extra = ExtraFields::default();
+        let known = Self::deserialize(Collector::new(deserializer, &mut extra))?;
+        // As in an entry: anything else that bears its name stays.
+        let supplement = extra.take(Supplement::NAME).map(Box::new);
+        Ok(Self { supplement, extra, ..known })
+    }
+}
 
 impl Default for DirectoryManifest {
     /// An empty directory of which nothing is known.
     fn default() -> Self {
-        Self { stream: STREAM.to_owned(), entries: Vec::new(), summary: None, extra: ExtraFields::default() }
+        let (entries, extra) = (Vec::new(), ExtraFields::default());
+        Self { stream: STREAM.to_owned(), entries, summary: None, supplement: None, extra }
     }
 }
 
@@ -74,7 +92,7 @@ impl DirectoryManifest {
             summary.add(entry);
         }
         complete(&mut summary, entries.is_empty(), own, own_mtime, incomplete);
-        Self { stream: STREAM.to_owned(), entries, summary: Some(summary), extra: ExtraFields::default() }
+        Self { entries, summary: Some(summary), ..Self::default() }
     }
 
     /// Takes the members out, and keeps what is known of failures in the directory itself.
@@ -91,7 +109,7 @@ impl DirectoryManifest {
         if let Some(summary) = &mut built.summary {
             summary.extra = old.extra;
         }
-        Self { extra: self.extra, ..built }
+        Self { supplement: self.supplement, extra: self.extra, ..built }
     }
 
     /// The bytes to store.

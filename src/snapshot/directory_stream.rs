@@ -1,7 +1,7 @@
 //! Directory manifests entry by entry: a directory of a million members is never in memory as JSON.
 
 use super::directory::{STREAM, complete};
-use super::{DirEntry, DirSummary, EntryError, Error, Result};
+use super::{DirEntry, DirSummary, DirectorySupplement, EntryError, Error, Result};
 use crate::base::{Timestamp, error_chain, gojson};
 use crate::object::{self, ObjectId, ObjectReader, ObjectStream};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -17,6 +17,8 @@ pub(super) struct Directory<'a> {
     pub(super) mtime: Timestamp,
     /// Why it is not complete.
     pub(super) incomplete: &'a str,
+    /// What Kopia's directories have no room for.
+    pub(super) supplement: Option<Box<DirectorySupplement>>,
 }
 
 /// Writes the manifest of a directory with `members` in stored order: the bytes of
@@ -46,6 +48,10 @@ pub(super) fn write_members(
         out.extend_from_slice(if is_empty { b"null" } else { b"]" });
         out.extend_from_slice(br#","summary":"#);
         gojson::append(&summary, out).expect("totals are texts and numbers");
+        if let Some(supplement) = &directory.supplement {
+            out.extend_from_slice(br#","ph":"#);
+            gojson::append(supplement, out).expect("special files are texts and numbers");
+        }
         out.extend_from_slice(b"}\n");
     })?;
     Ok((stream.finish()?, summary))

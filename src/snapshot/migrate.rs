@@ -247,6 +247,7 @@ impl Place {
             inode: 0,
             ctime: entry.mtime,
             links: 1,
+            may_have_holes: false,
         });
         self.ignore.includes(&format!("{}/{}", self.path, entry.name), &listed, 0, &mut |_| {})
     }

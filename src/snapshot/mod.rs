@@ -1,5 +1,6 @@
 //! Snapshots: a tree of directory manifests under a small manifest that says whose it is and when.
 
+mod byte_name;
 mod catalog;
 mod check;
 mod dir_entry;
@@ -16,7 +17,9 @@ mod mode;
 mod name_pattern;
 mod packed;
 mod rewrite;
+mod special;
 mod supplement;
+mod supplement_json;
 mod tree;
 pub mod upload;
 mod usage;
@@ -39,7 +42,8 @@ pub use mode::Mode;
 pub use name_pattern::NamePattern;
 pub use packed::{PackedEntries, PackedFiles};
 pub use rewrite::{Handling, Judge, Judgement, RewriteOptions, Rewriter};
-pub use supplement::Supplement;
+pub use special::{DirectorySupplement, SpecialEntry};
+pub use supplement::{HardLink, Supplement};
 pub use tree::{resolve, resolve_path};
 pub use upload::{Checkpoints, EntryForm, Stream, Upload, UploadOptions, UploadSource, Uploaded, upload};
 pub use usage::{StorageStats, StorageUsage, UsageCounter};

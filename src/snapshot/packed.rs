@@ -1,6 +1,7 @@
 //! Many members of a directory in little memory: 50 bytes and the name for each file, 66 if it says which file it was.
 //!
-//! A file or link is kept as a record of bytes; what a record cannot hold, directories among them, stays as it is. Order
+//! Of what else a supplement says, a record has the stored form; equal ones, such as the labels of a security module, are
+//! kept once. A file or link is kept as a record of bytes; what a record cannot hold, directories among them, stays as it is. Order
 //! is that of the names; the order of a stored directory, directories first, is made when it is asked for.
 
 use super::{DirEntry, EntryType, Mode, Supplement};
@@ -12,8 +13,8 @@ use std::cmp::Ordering;
 
 /// Records are kept in blocks, so that a million of them are not copied whenever there is no more room.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Flags, number of the rights, size, mtime, length of the content's key, length of the name. Then come ctime and inode,
-/// if flags say so, the key and the name.
+/// Flags, number of the rights, size, mtime, length of the content's key, length of the name. Then come, if flags say so,
+/// ctime, inode, the number of a shared text, the length of an own one; the key, the name, and that text.
 const HEAD_BYTES: usize = 1 + 2 + 8 + 8 + 1 + 2;
 
 /// Mode, user and group: a few for all files of a directory.
@@ -23,6 +24,12 @@ type Rights = (u32, u32, u32);
 const IS_SYMLINK: u8 = 1;
 const HAS_CTIME: u8 = 2;
 const HAS_INODE: u8 = 4;
+const IS_DATA_ONLY: u8 = 8;
+const HAS_SHARED: u8 = 16;
+const HAS_OWN: u8 = 32;
+
+/// Longest text that is looked up among the shared ones.
+const SHARED_BYTES_MAX: usize = 512;
 
 /// Members of a directory.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +39,8 @@ pub struct PackedEntries {
     places: Vec<u32>,
     rights: Vec<Rights>,
     rights_numbers: HashMap<Rights, u16>,
+    shared: Vec<Box<[u8]>>,
+    shared_numbers: HashMap<Box<[u8]>, u16>,
     others: Vec<DirEntry>,
     /// Places before this one are forgotten.
     first: usize,
@@ -137,10 +146,22 @@ impl PackedEntries {
         let supplement = entry.supplement.as_deref();
         let ctime = supplement.and_then(|supplement| supplement.ctime_nanos);
         let inode = supplement.and_then(|supplement| supplement.inode);
+        let more = supplement.and_then(more);
+        // No other member has the group and number of links of this one, or few.
+        let is_own = supplement.is_some_and(|supplement| supplement.hard_link.is_some());
+        let shared = more.as_deref().filter(|_| !is_own).and_then(|more| self.share(more));
+        let own = more.filter(|_| shared.is_none());
         let flags = flag(IS_SYMLINK, entry.kind == EntryType::Symlink)
             | flag(HAS_CTIME, ctime.is_some())
-            | flag(HAS_INODE, inode.is_some());
-        let length = HEAD_BYTES + optional_bytes(flags) + key.len() + name.len();
+            | flag(HAS_INODE, inode.is_some())
+            | flag(IS_DATA_ONLY, supplement.is_some_and(|supplement| supplement.is_data_only))
+            | flag(HAS_SHARED, shared.is_some())
+            | flag(HAS_OWN, own.is_some());
+        let own_bytes = own.as_deref().unwrap_or_default();
+        let length = HEAD_BYTES + optional_bytes(flags) + key.len() + name.len() + own_bytes.len();
+        if length > BLOCK_BYTES {
+            return None;
+        }
         if self.blocks.last().is_none_or(|block| block.len() + length > BLOCK_BYTES) {
             // The first grows with its directory; where there is a second, there may be many.
             let room = if self.blocks.is_empty() { 0 } else { BLOCK_BYTES };
@@ -158,9 +179,29 @@ impl PackedEntries {
         block.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
         block.extend(ctime.iter().flat_map(|ctime| ctime.to_le_bytes()));
         block.extend(inode.iter().flat_map(|inode| inode.to_le_bytes()));
+        block.extend(shared.iter().flat_map(|number| number.to_le_bytes()));
+        if own.is_some() {
+            block.extend_from_slice(&u32::try_from(own_bytes.len()).ok()?.to_le_bytes());
+        }
         block.extend_from_slice(key);
         block.extend_from_slice(name);
+        block.extend_from_slice(own_bytes);
         Some(place)
+    }
+
+    /// The number of a text that others may have, too; `None` for one that is long, or when there are more than can be
+    /// numbered.
+    fn share(&mut self, text: &[u8]) -> Option<u16> {
+        if let Some(&number) = self.shared_numbers.get(text) {
+            return Some(number);
+        }
+        let number = u16::try_from(self.shared.len()).ok()?;
+        if text.len() > SHARED_BYTES_MAX {
+            return None;
+        }
+        self.shared.push(text.into());
+        self.shared_numbers.insert(text.into(), number);
+        Some(number)
     }
 
     /// `None` when there are more than can be numbered.
@@ -200,10 +241,19 @@ impl PackedEntries {
         let (key, name) = reader.lengths();
         let ctime_nanos = (flags & HAS_CTIME != 0).then(|| i64::from_le_bytes(reader.array()));
         let inode = (flags & HAS_INODE != 0).then(|| u64::from_le_bytes(reader.array()));
-        let supplement = Supplement { ctime_nanos, inode, ..Supplement::default() };
-        let supplement = supplement.identifies().then(|| Box::new(supplement));
+        let shared = (flags & HAS_SHARED != 0).then(|| u16::from_le_bytes(reader.array()));
+        let own = (flags & HAS_OWN != 0).then(|| u32::from_le_bytes(reader.array()));
         let obj = ObjectId::direct(ContentId::from_key(reader.take(key))?);
         let name = std::str::from_utf8(reader.take(name)).ok()?.to_owned();
+        let text = match (shared, own) {
+            (Some(number), _) => self.shared.get(usize::from(number)).map(|text| &**text),
+            (None, own) => own.map(|length| reader.take(length as usize)),
+        };
+        let is_data_only = flags & IS_DATA_ONLY != 0;
+        let more = text.map(|text| serde_json::from_slice(text).expect("it was written by `more`"));
+        let is_there = more.is_some() || ctime_nanos.is_some() || inode.is_some();
+        let supplement = is_there
+            .then(|| Box::new(Supplement { ctime_nanos, is_data_only, inode, ..more.unwrap_or_default() }));
         Some(DirEntry { name, kind, mode, size, mtime, uid, gid, obj, supplement, ..DirEntry::default() })
     }
 }
@@ -258,7 +308,19 @@ fn kind_of(flags: u8) -> EntryType {
 
 /// Bytes of what only some records have.
 fn optional_bytes(flags: u8) -> usize {
-    8 * (flags & (HAS_CTIME | HAS_INODE)).count_ones() as usize
+    let times = |flag: u8, bytes: usize| if flags & flag == 0 { 0 } else { bytes };
+    times(HAS_CTIME, 8) + times(HAS_INODE, 8) + times(HAS_SHARED, 2) + times(HAS_OWN, 4)
+}
+
+/// What a supplement says beside time and inode, as it is stored; `None` if that is nothing.
+fn more(supplement: &Supplement) -> Option<Vec<u8>> {
+    let Supplement { hard_link, xattrs, holes, .. } = supplement;
+    let is_none = hard_link.is_none() && xattrs.is_none() && holes.is_none();
+    if is_none && supplement.identifies() {
+        return None;
+    }
+    let rest = Supplement { ctime_nanos: None, is_data_only: false, inode: None, ..supplement.clone() };
+    serde_json::to_vec(&rest).ok()
 }
 
 /// The content of an entry that a record can hold.
@@ -269,10 +331,7 @@ fn key(entry: &DirEntry) -> Option<Vec<u8>> {
         && entry.raw_name.is_none()
         && entry.summ.is_none()
         && entry.extra.is_empty()
-        && entry
-            .supplement
-            .as_ref()
-            .is_none_or(|supplement| supplement.identifies() && supplement.extra.is_empty())
+        && entry.supplement.as_ref().is_none_or(|supplement| supplement.extra.is_empty())
         && u16::try_from(entry.name.len()).is_ok();
     let mut key = Vec::with_capacity(33);
     content.append_key(&mut key);
@@ -311,7 +370,17 @@ mod tests {
 
     fn entries() -> impl Strategy<Value = Vec<DirEntry>> {
         let kinds = [EntryType::File, EntryType::Symlink, EntryType::Directory, EntryType::Unknown];
-        let supplement = prop::option::of((any::<Option<i64>>(), any::<Option<u64>>(), any::<bool>()));
+        let times = (any::<Option<i64>>(), any::<bool>(), any::<Option<u64>>());
+        let texts = vec![
+            "{}",
+            r#"{"more":1}"#,
+            r#"{"x":{"security.selinux":"AQ=="}}"#,
+            r#"{"h":1,"n":2}"#,
+            r#"{"h":1,"n":2,"d":3,"x":{}}"#,
+            r#"{"s":[[0,4096]]}"#,
+            r#"{"s":true}"#,
+        ];
+        let supplement = prop::option::of((times, prop::sample::select(texts), any::<bool>()));
         let what = (prop::sample::select(kinds.to_vec()), any::<bool>(), supplement);
         let numbers = (any::<u64>(), any::<i64>(), any::<u32>(), any::<u32>(), 0_u32..0o10000);
         let ids = prop::sample::select(vec!["", "abcd", "kabcd", "Iabcd", "Zabcd", "xabcd"]);
@@ -320,10 +389,14 @@ mod tests {
             let (mode, mtime) = (Mode::from_posix(mode), Timestamp::from_nanos(mtime));
             let summ = (!plain).then(|| Box::new(DirSummary::default()));
             let obj = obj.parse().unwrap();
-            let supplement = supplement.map(|(ctime_nanos, inode, has_more)| {
-                let json = if has_more { r#"{"more":1}"# } else { "{}" };
-                let known: Supplement = serde_json::from_str(json).unwrap();
-                Box::new(Supplement { ctime_nanos, inode, ..known })
+            let supplement = supplement.map(|((ctime_nanos, is_data_only, inode), json, is_long)| {
+                let mut known: Supplement = serde_json::from_str(json).unwrap();
+                if is_long {
+                    let xattrs = known.xattrs.get_or_insert_default();
+                    (0..8).for_each(|n| assert!(xattrs.insert(&[b'u', n + 1], &[n; 50_000])));
+                }
+                let is_data_only = is_data_only && ctime_nanos.is_some();
+                Box::new(Supplement { ctime_nanos, is_data_only, inode, ..known })
             });
             DirEntry { kind, mode, size, mtime, uid, gid, obj, summ, supplement, ..DirEntry::default() }
         });
@@ -416,5 +489,13 @@ mod tests {
         assert!(bytes < 65 + 16, "{bytes}");
         let records = |packed: &PackedEntries| packed.blocks.iter().map(Vec::len).sum::<usize>();
         assert_eq!(records(&entries) - records(&packed(|_| None).0), 16 * 20_000);
+        let label = |number| {
+            let more = r#"{"x":{"security.selinux":"c3lzdGVtX3U6b2JqZWN0X3I6ZXRjX3Q6czAA"}}"#;
+            let more: Supplement = serde_json::from_str(more).unwrap();
+            Some(Box::new(Supplement { ctime_nanos: Some(-1), inode: Some(number), ..more }))
+        };
+        let (labelled, _) = packed(label);
+        assert_eq!(records(&labelled) - records(&entries), 2 * 20_000, "a label is kept once");
+        assert_eq!(labelled.find("file07919").unwrap().supplement, label(1));
     }
 }

@@ -3,14 +3,14 @@
 //! Calls relative to a descriptor cost the kernel one name instead of a whole path, work below paths longer than
 //! `PATH_MAX`, and cannot be led elsewhere by a directory that is swapped for a link meanwhile.
 
-use super::{Entry, EntryKind, Error, Listed, Names, Result};
+use super::{Entry, EntryKind, Error, Listed, Names, Result, SpecialKind};
 use crate::base::gojson;
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Seek;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -140,6 +140,23 @@ impl Directory {
             .map_err(|errno| entry_error("stat", name, errno))?;
         Ok(Entry::from_stat(name, &stat))
     }
+
+    /// The metadata of a member that is no file, directory or link, and what it is; `None` if it is one by now, or
+    /// something newer than this.
+    ///
+    /// # Errors
+    /// [`Error::Entry`].
+    pub fn special(&self, name: &[u8]) -> Result<Option<(Entry, SpecialKind)>> {
+        let stat = rustix::fs::statat(&self.open.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| entry_error("stat", name, errno))?;
+        Ok(SpecialKind::of(&stat).map(|kind| (Entry::from_stat(name, &stat), kind)))
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.open.fd.as_fd()
+    }
 }
 
 /// Opens the directory that holds a single file given as the root of a walk, with the file's entry; its name opens it
@@ -198,7 +215,7 @@ fn check_regular(name: &[u8], stat: &Stat) -> Result<()> {
 
 /// An error of a call on one entry.
 pub(super) fn entry_error(operation: &'static str, name: &[u8], errno: Errno) -> Error {
-    Error::Entry { operation, name: gojson::lossy(name).into_owned(), source: errno.into() }
+    Error::of_entry(operation, name, errno.into())
 }
 
 #[cfg(test)]

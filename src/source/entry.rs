@@ -54,6 +54,8 @@ pub struct Entry {
     pub ctime: Timestamp,
     /// Number of hard links.
     pub links: u64,
+    /// Whether it is a file with fewer blocks than its size needs: it has holes, or the file system compresses.
+    pub may_have_holes: bool,
 }
 
 impl Entry {
@@ -73,6 +75,7 @@ impl Entry {
             inode: stat.st_ino,
             ctime: Timestamp::from_seconds(stat.st_ctime, stat.st_ctime_nsec as i64),
             links: widen(stat.st_nlink),
+            may_have_holes: kind == EntryKind::File && blocks_bytes(stat) < size,
         }
     }
 
@@ -80,6 +83,11 @@ impl Entry {
     pub fn is_directory(&self) -> bool {
         self.kind == EntryKind::Directory
     }
+}
+
+/// What its blocks hold.
+fn blocks_bytes(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
 /// The width of link counts differs between processors.

@@ -1,6 +1,6 @@
 //! What can go wrong while reading the live tree.
 
-use crate::base::ErrorClass;
+use crate::base::{ErrorClass, gojson};
 use std::io;
 use std::path::PathBuf;
 
@@ -45,6 +45,15 @@ pub enum Error {
         /// Name inside its directory, bad bytes replaced.
         name: String,
     },
+    /// An extended attribute could not be read.
+    #[error("cannot read the extended attribute {xattr:?}")]
+    Xattr {
+        /// Its name, bad bytes replaced.
+        xattr: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A rule of a policy or ignore file that cannot be.
     #[error("the ignore rule {pattern:?} {reason}")]
     Pattern {
@@ -56,12 +65,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// A failed call on an entry: what was tried, as a verb, and what the system said.
+    pub fn of_entry(operation: &'static str, name: &[u8], source: io::Error) -> Self {
+        Self::Entry { operation, name: gojson::lossy(name).into_owned(), source }
+    }
+
     /// What the failure means for the caller.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::Root { source, .. } | Self::List { source } | Self::Entry { source, .. } => {
-                ErrorClass::of_io(source)
-            }
+            Self::Root { source, .. }
+            | Self::List { source }
+            | Self::Entry { source, .. }
+            | Self::Xattr { source, .. } => ErrorClass::of_io(source),
             Self::NotAFile { .. } | Self::Pattern { .. } => ErrorClass::Invalid,
         }
     }
@@ -69,7 +84,10 @@ impl Error {
     /// What the operating system said, if it was asked.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Root { source, .. } | Self::List { source } | Self::Entry { source, .. } => Some(source),
+            Self::Root { source, .. }
+            | Self::List { source }
+            | Self::Entry { source, .. }
+            | Self::Xattr { source, .. } => Some(source),
             Self::NotAFile { .. } | Self::Pattern { .. } => None,
         }
     }

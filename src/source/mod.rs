@@ -9,11 +9,19 @@
 mod directory;
 mod entry;
 mod error;
+mod holes;
 mod ignore;
 mod list;
+mod special;
+mod xattr_reader;
+mod xattrs;
 
 pub use directory::{Directory, open_block_device, open_single};
 pub use entry::{Entry, EntryKind, Listed};
 pub use error::{Error, Result};
+pub use holes::{Hole, Holes, find_holes};
 pub use ignore::{IgnoreContext, IgnorePolicy, Pattern, is_cache_directory};
 pub use list::Names;
+pub use special::SpecialKind;
+pub use xattr_reader::{FoundXattrs, XattrReader};
+pub use xattrs::Xattrs;

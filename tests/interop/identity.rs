@@ -42,7 +42,7 @@ fn kopia_reads_them_and_goes_on_from_them() {
     tree(&source, 31);
     ours.create(&repository, &[]);
     let (first, _) = snapshot(&ours, &source);
-    assert!(directory(&ours, &first).contains(r#""ph":{"c":"#));
+    assert!(directory(&ours, &first).contains(r#""ph":{"t":"#));
     kopia.connect(&repository);
     kopia.verify();
     kopia.ok(["content", "verify", "--full"]);
@@ -82,7 +82,7 @@ fn what_kopia_rewrites_loses_them_and_is_taken_over_by_its_rule() {
     std::fs::remove_file(source.join("drop.tmp")).unwrap();
     let (second, read) = snapshot(&ours, &source);
     assert_eq!(read, 0);
-    assert!(directory(&ours, &second).contains(r#""ph":{"c":"#));
+    assert!(directory(&ours, &second).contains(r#""ph":{"t":"#));
     // What we rewrite keeps them, and Kopia still reads it.
     ours.ok(["snapshot", "fix", "remove-files", "--filename=one", "--commit"]);
     let fixed = list(&ours).pop().unwrap();

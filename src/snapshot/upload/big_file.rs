@@ -2,6 +2,7 @@
 
 use super::context::{Context, FilePlan};
 use super::counts;
+use super::look::Look;
 use super::node::{Node, stored_entry};
 use super::walk::{self, Worker};
 use crate::base::{Counter, gojson};
@@ -31,16 +32,22 @@ pub(super) struct BigFile {
     entry: Entry,
     plan: FilePlan,
     input: Mutex<Input>,
+    look: Mutex<Look>,
 }
 
 impl BigFile {
     pub(super) fn new(node: &Arc<Node>, entry: Entry, plan: FilePlan, input: Input) -> Self {
-        Self { node: Arc::clone(node), entry, plan, input: Mutex::new(input) }
+        let look = Mutex::default();
+        Self { node: Arc::clone(node), entry, plan, input: Mutex::new(input), look }
     }
 
-    fn open(&self) -> source::Result<Box<dyn Read + Send>> {
+    fn open(&self, context: &Context<'_>) -> source::Result<Box<dyn Read + Send>> {
         match std::mem::replace(&mut *self.input.lock(), Input::ByName) {
-            Input::ByName => Ok(Box::new(self.node.directory.open_file(&self.entry.name)?)),
+            Input::ByName => {
+                let file = self.node.directory.open_file(&self.entry.name)?;
+                *self.look.lock() = Look::at_file(context, &self.node, &file, &self.entry);
+                Ok(Box::new(file))
+            }
             Input::Reader(reader) => Ok(reader),
         }
     }
@@ -103,7 +110,8 @@ pub(super) fn process(context: &Context<'_>, big: BigFile, worker: &mut Worker) 
         pending: AtomicUsize::new(1),
     });
     file.big.node.arrivals.add_file(&file);
-    let result = file.big.open().and_then(|mut open| Cutter::new(context, &file).run(&mut open, worker));
+    let result =
+        file.big.open(context).and_then(|mut open| Cutter::new(context, &file).run(&mut open, worker));
     if let Err(error) = result {
         let mut progress = file.progress.lock();
         // A reader that was told to stop has failed only because of that.
@@ -177,10 +185,10 @@ fn finish(
     counts::add(&context.counts.total_size, length);
     context.monitor.add(Counter::HashedFiles, 1);
     let name = gojson::lossy(&big.entry.name).into_owned();
-    let mut entry = big.node.file_entry(&big.entry, name);
-    entry.size = length;
-    entry.obj = object;
-    big.node.arrivals.add_entries([entry]);
+    let look = std::mem::take(&mut *big.look.lock());
+    look.report(context, &big.node, &big.node.path_of(&name));
+    let entry = big.node.member_entry(&big.entry, name, look);
+    big.node.arrivals.add_entries([DirEntry { size: length, obj: object, ..entry }]);
     Ok(())
 }
 

@@ -120,7 +120,8 @@ fn unfinished_directory(
             }
         }
     }
-    let Some((mut entries, failures)) = node.arrivals.copy() else { return Ok(None) };
+    let Some(mut arrived) = node.arrivals.copy() else { return Ok(None) };
+    let entries = &mut arrived.entries;
     // One that was finished meanwhile counts as finished.
     let is_there =
         |child: &DirEntry| entries.others().iter().any(|entry| entry.name_bytes() == child.name_bytes());
@@ -137,5 +138,5 @@ fn unfinished_directory(
         // Made up around a single file, whose entry is the root.
         return Ok(entries.stored_order().next());
     }
-    write_directory(context, node, (entries, failures), CHECKPOINT, scratch).map(Some)
+    write_directory(context, node, arrived, CHECKPOINT, scratch).map(Some)
 }

@@ -13,6 +13,7 @@ use crate::object::{ObjectOptions, ObjectWriter};
 use crate::policy::{Policy, PolicyTree, compressor_for};
 use crate::repo::{Repository, RepositoryWriter, WriteOptions};
 use crate::snapshot::{EntryError, Error};
+use crate::source::XattrReader;
 use crate::splitter::{self, Splitter};
 use parking_lot::Mutex;
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub(super) struct Context<'a> {
     stopped: AtomicBool,
     fail_fast_hit: AtomicBool,
     read_bytes: AtomicU64,
+    pub(super) xattrs: XattrReader,
 }
 
 impl<'a> Context<'a> {
@@ -72,6 +74,7 @@ impl<'a> Context<'a> {
             stopped: AtomicBool::new(false),
             fail_fast_hit: AtomicBool::new(false),
             read_bytes: AtomicU64::new(0),
+            xattrs: XattrReader::default(),
         }
     }
 
@@ -147,7 +150,7 @@ impl<'a> Context<'a> {
         self.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Records that the entry at `path` is not in the snapshot.
+    /// Records that the entry at `path` is not in the snapshot, or not all of it.
     pub(super) fn entry_failed(&self, node: &Node, path: &str, message: String, ignored: bool) {
         self.monitor.source_error(path, &message, ignored);
         let (counter, total) = if ignored {

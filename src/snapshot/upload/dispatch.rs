@@ -3,12 +3,14 @@
 use super::big_file::{BigFile, Input};
 use super::context::Context;
 use super::counts;
-use super::node::{Node, stored_entry};
+use super::identity::Verdict;
+use super::look::Look;
+use super::node::Node;
 use super::previous::{PreviousFiles, is_forced};
 use super::small_files::{FileBatch, is_small};
-use super::walk::{PendingDirectory, Worker, perform};
+use super::walk::{PendingDirectory, Worker, file_failed, perform};
 use crate::base::{Counter, gojson};
-use crate::snapshot::{DirEntry, EntryType};
+use crate::snapshot::DirEntry;
 use crate::source::{self, Entry, EntryKind, Listed, Names};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -152,7 +154,7 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
                 self.directories.push(PendingDirectory { parent, entry, name });
             }
             EntryKind::File | EntryKind::Symlink => self.file(entry, &name),
-            EntryKind::Other => self.unknown(&name),
+            EntryKind::Other => self.special(&entry, &name),
         }
     }
 
@@ -190,15 +192,33 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
         let options = self.context.options;
         let entropy = self.context.repository().environment().entropy.as_ref();
         std::str::from_utf8(&entry.name).ok()?;
-        let known = self.known.find_unchanged(entry, name, self.node.identities)?;
+        let (mut known, verdict) = self.known.find_unchanged(entry, name, self.node.identities)?;
         if is_forced(options.force_hash_percent, entropy) {
             return None;
         }
-        let today = match known.kind {
-            EntryType::File => self.node.file_entry(entry, name.to_owned()),
-            kind => stored_entry(entry, name.to_owned(), kind),
+        let look = match (verdict, known.supplement.as_mut()) {
+            (Verdict::Unchanged, Some(supplement)) => Look::known(supplement),
+            _ => Look::at_member(self.context, self.node, entry),
         };
-        Some(DirEntry { obj: known.obj, ..today })
+        look.report(self.context, self.node, &self.node.path_of(name));
+        Some(DirEntry { obj: known.obj, ..self.node.member_entry(entry, name.to_owned(), look) })
+    }
+
+    /// Saves what is no file, directory or link where directories have room for it.
+    fn special(&self, entry: &Entry, name: &str) {
+        let (context, node) = (self.context, self.node);
+        if node.identities.are_plain() {
+            return self.unknown(name);
+        }
+        match node.directory.special(&entry.name) {
+            Ok(Some((entry, kind))) => {
+                let look = Look::at_member(context, node, &entry);
+                look.report(context, node, &node.path_of(name));
+                node.arrivals.add_special(node.special_entry(&entry, kind, look));
+            }
+            Ok(None) => self.unknown(name),
+            Err(error) => file_failed(context, node, entry, &error),
+        }
     }
 
     fn unknown(&self, name: &str) {

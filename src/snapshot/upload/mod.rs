@@ -22,6 +22,7 @@ mod context;
 mod counts;
 mod dispatch;
 mod identity;
+mod look;
 mod node;
 mod previous;
 mod queue;

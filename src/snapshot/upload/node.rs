@@ -2,12 +2,13 @@
 
 use super::big_file::FileInProgress;
 use super::identity::Identities;
+use super::look::Look;
 use super::previous::PreviousDirectories;
 use crate::actions::Scope;
 use crate::policy::PolicyTree;
 use crate::snapshot::packed::PackedEntries;
-use crate::snapshot::{DirEntry, EntryError, EntryType, Mode};
-use crate::source::{self, Directory, Entry, IgnoreContext};
+use crate::snapshot::{DirEntry, EntryError, EntryType, Mode, SpecialEntry, Supplement};
+use crate::source::{self, Directory, Entry, EntryKind, IgnoreContext, SpecialKind};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -28,6 +29,8 @@ pub(super) struct Node {
     pub(super) ignore: Arc<IgnoreContext>,
     pub(super) previous: PreviousDirectories,
     pub(super) identities: Identities,
+    /// What its entry says beside Kopia's.
+    pub(super) supplement: Option<Box<Supplement>>,
     pub(super) arrivals: Arrivals,
     /// Why the listing broke off, if it did: then the directory is a failure, whatever has arrived of it.
     pub(super) broken: Mutex<Option<source::Error>>,
@@ -43,10 +46,29 @@ impl Node {
         drop(scope);
     }
 
-    /// The stored form of a file in it, without its data.
-    pub(super) fn file_entry(&self, file: &Entry, name: String) -> DirEntry {
-        let supplement = self.identities.supplement(file);
-        DirEntry { supplement, ..stored_entry(file, name, EntryType::File) }
+    /// The stored form of a file or link in it, without its data.
+    pub(super) fn member_entry(&self, member: &Entry, name: String, look: Look) -> DirEntry {
+        let mut supplement = self.identities.supplement(member);
+        if let Some(supplement) = &mut supplement {
+            look.add_to(supplement);
+        }
+        let kind = if member.kind == EntryKind::Symlink { EntryType::Symlink } else { EntryType::File };
+        DirEntry { supplement, ..stored_entry(member, name, kind) }
+    }
+
+    /// The stored form of a special file in it.
+    pub(super) fn special_entry(&self, special: &Entry, kind: SpecialKind, look: Look) -> SpecialEntry {
+        let hard_link = self.identities.hard_link(special);
+        let (known, _) = look.into_directory();
+        let is_said = known.is_some() || hard_link.is_some();
+        let known = known.map_or_else(Supplement::default, |known| *known);
+        let supplement = is_said.then(|| Box::new(Supplement { hard_link, ..known }));
+        let mut stored = SpecialEntry::new(kind);
+        stored.name.clone_from(&special.name);
+        stored.mode = Mode::from_posix(special.permissions);
+        (stored.mtime, stored.uid, stored.gid) = (special.mtime, special.uid, special.gid);
+        stored.supplement = supplement;
+        stored
     }
 
     /// The path of a member below the snapshot's root.
@@ -85,13 +107,18 @@ impl OpenDirectories {
     }
 }
 
-/// Entries of a directory, and failures with whether the policy forgives them.
-pub(super) type Arrived = (PackedEntries, Vec<(EntryError, bool)>);
+/// What has arrived of a directory.
+#[derive(Default, Clone)]
+pub(super) struct Arrived {
+    pub(super) entries: PackedEntries,
+    pub(super) specials: Vec<SpecialEntry>,
+    /// With whether the policy forgives them.
+    pub(super) failures: Vec<(EntryError, bool)>,
+}
 
 #[derive(Default)]
 struct Members {
-    entries: PackedEntries,
-    failures: Vec<(EntryError, bool)>,
+    arrived: Arrived,
     /// Big files being read.
     files: Vec<Weak<FileInProgress>>,
     taken: bool,
@@ -117,11 +144,15 @@ impl Arrivals {
 
     pub(super) fn add_entries(&self, entries: impl IntoIterator<Item = DirEntry>) {
         let mut members = self.members.lock();
-        entries.into_iter().for_each(|entry| members.entries.push(entry));
+        entries.into_iter().for_each(|entry| members.arrived.entries.push(entry));
+    }
+
+    pub(super) fn add_special(&self, special: SpecialEntry) {
+        self.members.lock().arrived.specials.push(special);
     }
 
     pub(super) fn add_failure(&self, error: EntryError, ignored: bool) {
-        self.members.lock().failures.push((error, ignored));
+        self.members.lock().arrived.failures.push((error, ignored));
     }
 
     /// Notes that `n` members have arrived or failed; `true` for the caller that brought the last.
@@ -133,20 +164,20 @@ impl Arrivals {
     pub(super) fn take_members(&self) -> Arrived {
         let mut members = self.members.lock();
         members.taken = true;
-        (std::mem::take(&mut members.entries), std::mem::take(&mut members.failures))
+        std::mem::take(&mut members.arrived)
     }
 
     /// A copy of what has arrived so far, unless it was taken.
     pub(super) fn copy(&self) -> Option<Arrived> {
         let members = self.members.lock();
-        (!members.taken).then(|| (members.entries.clone(), members.failures.clone()))
+        (!members.taken).then(|| members.arrived.clone())
     }
 
     /// Whether a directory of this name has yet to arrive.
     pub(super) fn lacks_directory(&self, name: &[u8]) -> bool {
         let members = self.members.lock();
         let is_it = |entry: &DirEntry| entry.kind == EntryType::Directory && entry.name_bytes() == name;
-        !members.taken && !members.entries.others().iter().any(is_it)
+        !members.taken && !members.arrived.entries.others().iter().any(is_it)
     }
 
     /// Remembers a big file while it is being read.

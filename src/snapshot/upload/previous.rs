@@ -72,21 +72,21 @@ impl PreviousDirectories {
 impl PreviousFiles {
     /// The earlier entry that proves that `entry` need not be read: same name, kind, times, size, mode and owner, and the
     /// same file if it says which it was. One that does not say counts only where none of the others says that the file
-    /// has changed: whoever wrote it may have taken it over from them.
+    /// has changed: whoever wrote it may have taken it over from them. With it what was proved.
     pub(super) fn find_unchanged(
         &self,
         entry: &Entry,
         name: &str,
         identities: Identities,
-    ) -> Option<DirEntry> {
+    ) -> Option<(DirEntry, Verdict)> {
         let (mut has_changed, mut unknown) = (false, None);
         for entries in &self.0 {
             let known = entries.find(name).filter(|known| is_alike(known, entry));
             let Some(known) = known else { continue };
             match identities.compare(&known, entry) {
-                Verdict::Unchanged => return Some(known),
+                verdict @ (Verdict::Unchanged | Verdict::SameData) => return Some((known, verdict)),
                 Verdict::Changed => has_changed = true,
-                Verdict::Unknown => unknown = unknown.or(Some(known)),
+                Verdict::Unknown => unknown = unknown.or(Some((known, Verdict::Unknown))),
             }
         }
         unknown.filter(|_| !has_changed)

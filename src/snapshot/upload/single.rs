@@ -6,7 +6,7 @@ use super::checkpoint::Checkpointer;
 use super::context::Context;
 use super::counts;
 use super::identity::Identities;
-use super::node::{Arrivals, Node};
+use super::node::{Arrivals, Arrived, Node};
 use super::previous::PreviousDirectories;
 use super::walk::{Failure, Worker, read_error, root_entry, run_workers, uploaded};
 use crate::base::{Timestamp, gojson};
@@ -44,7 +44,12 @@ pub(super) fn upload_file(
 ) -> Result<Uploaded, Failure> {
     let name = gojson::lossy(&entry.name).into_owned();
     let plan = context.plan(context.policies.policy(), &name, entry.size);
-    let node = Arc::new(lone_node(context, parent, entry.clone(), String::new()));
+    let mut node = lone_node(context, parent, entry.clone(), String::new());
+    if matches!(input, Input::ByName) {
+        let now = context.repository().environment().clock.now();
+        node.identities = Identities::new(context.options.entries, now, entry.device);
+    }
+    let node = Arc::new(node);
     if matches!(input, Input::ByName) {
         // Opened once before, so that an unreadable file is the upload's failure.
         node.directory.open_file(&entry.name).map_err(Failure::Source)?;
@@ -59,7 +64,7 @@ pub(super) fn upload_file(
     if let Some(error) = context.take_fatal() {
         return Err(Failure::Repository(error));
     }
-    let (entries, mut failures) = node.arrivals.take_members();
+    let Arrived { entries, mut failures, .. } = node.arrivals.take_members();
     let Some(mut root) = entries.stored_order().next() else {
         let message =
             failures.pop().map_or_else(|| "it was not read".to_owned(), |(failure, _)| failure.error);
@@ -120,6 +125,7 @@ fn lone_node(context: &Context<'_>, directory: Directory, own: Entry, name: Stri
         ignore: IgnoreContext::root(),
         previous: PreviousDirectories::default(),
         identities: Identities::PLAIN,
+        supplement: None,
         arrivals: Arrivals::new(),
         broken: Mutex::default(),
         scope: Mutex::default(),
@@ -139,5 +145,6 @@ fn nowhere(name: &str, kind: EntryKind, mtime: Timestamp) -> Entry {
         inode: 0,
         ctime: mtime,
         links: 1,
+        may_have_holes: false,
     }
 }

@@ -3,11 +3,12 @@
 use super::big_file::{BigFile, Input};
 use super::context::{Context, FilePlan};
 use super::counts;
-use super::node::{Node, stored_entry};
+use super::look::Look;
+use super::node::Node;
 use super::walk::{self, Worker};
 use crate::base::{Counter, MIB, gojson};
 use crate::object::{NewChunk, ObjectId, ObjectOptions};
-use crate::snapshot::EntryType;
+use crate::snapshot::DirEntry;
 use crate::source::{self, Entry, EntryKind};
 use std::fs::File;
 use std::io::Read;
@@ -61,11 +62,12 @@ struct ReadFile {
     options: ObjectOptions,
     range: Range<usize>,
     object: ObjectId,
+    look: Look,
 }
 
 /// What reading a file told.
 enum Outcome {
-    Read(Range<usize>),
+    Read(Range<usize>, Look),
     /// It has grown beyond what is read whole.
     Grown,
 }
@@ -81,10 +83,10 @@ pub(super) fn process(context: &Context<'_>, batch: FileBatch, worker: &mut Work
             arrived += 1;
             continue;
         }
-        match read_one(&node, &entry, &plan, &mut worker.arena) {
-            Ok(Outcome::Read(range)) => {
+        match read_one(context, &node, &entry, &plan, &mut worker.arena) {
+            Ok(Outcome::Read(range, look)) => {
                 context.count_read(range.len());
-                read.push(ReadFile { entry, options: plan.options, range, object: ObjectId::NONE });
+                read.push(ReadFile { entry, options: plan.options, range, object: ObjectId::NONE, look });
                 arrived += 1;
             }
             // It stays pending until the big file has arrived.
@@ -100,7 +102,7 @@ pub(super) fn process(context: &Context<'_>, batch: FileBatch, worker: &mut Work
     if let Err(error) = store(context, &mut read, worker) {
         return context.fail(error);
     }
-    let entries = read.iter().map(|file| finished_entry(context, &node, file));
+    let entries = read.into_iter().map(|file| finished_entry(context, &node, file));
     node.arrivals.add_entries(entries);
     walk::arrived(context, &node, arrived, worker);
 }
@@ -122,34 +124,37 @@ fn store(context: &Context<'_>, files: &mut [ReadFile], worker: &mut Worker) -> 
         .write_chunks(&mut chunks, &mut worker.scratch, |position, id| files[position].object = id)
 }
 
-fn finished_entry(context: &Context<'_>, node: &Node, file: &ReadFile) -> crate::snapshot::DirEntry {
+fn finished_entry(context: &Context<'_>, node: &Node, file: ReadFile) -> DirEntry {
     let length = file.range.len() as u64;
     let name = gojson::lossy(&file.entry.name).into_owned();
-    if file.entry.kind == EntryKind::Symlink {
-        let mut entry = stored_entry(&file.entry, name, EntryType::Symlink);
-        entry.size = length;
-        entry.obj = file.object;
-        return entry;
+    if file.entry.kind != EntryKind::Symlink {
+        counts::add(&context.counts.file_count, 1);
+        counts::add(&context.counts.total_size, length);
+        context.monitor.add(Counter::HashedFiles, 1);
+        context.monitor.add(Counter::HashedBytes, length);
     }
-    counts::add(&context.counts.file_count, 1);
-    counts::add(&context.counts.total_size, length);
-    context.monitor.add(Counter::HashedFiles, 1);
-    context.monitor.add(Counter::HashedBytes, length);
-    let mut entry = node.file_entry(&file.entry, name);
-    entry.size = length;
-    entry.obj = file.object;
-    entry
+    file.look.report(context, node, &node.path_of(&name));
+    DirEntry { size: length, obj: file.object, ..node.member_entry(&file.entry, name, file.look) }
 }
 
-fn read_one(node: &Node, entry: &Entry, plan: &FilePlan, arena: &mut Vec<u8>) -> source::Result<Outcome> {
+fn read_one(
+    context: &Context<'_>,
+    node: &Node,
+    entry: &Entry,
+    plan: &FilePlan,
+    arena: &mut Vec<u8>,
+) -> source::Result<Outcome> {
     let start = arena.len();
     if entry.kind == EntryKind::Symlink {
         arena.extend_from_slice(&node.directory.read_link(&entry.name)?);
-        return Ok(Outcome::Read(start..arena.len()));
+        let look = Look::at_member(context, node, entry);
+        return Ok(Outcome::Read(start..arena.len(), look));
     }
     let file = node.directory.open_file(&entry.name)?;
+    let look = Look::at_file(context, node, &file, entry);
     match read_whole(&file, entry.size, plan, arena) {
-        Ok(outcome) => Ok(outcome),
+        Ok(Some(range)) => Ok(Outcome::Read(range, look)),
+        Ok(None) => Ok(Outcome::Grown),
         Err(error) => {
             arena.truncate(start);
             Err(walk::read_error(&entry.name, error))
@@ -157,8 +162,13 @@ fn read_one(node: &Node, entry: &Entry, plan: &FilePlan, arena: &mut Vec<u8>) ->
     }
 }
 
-/// Reads until the end, which one call tells when the size is as listed: a short read of a regular file is its end.
-fn read_whole(mut file: &File, size: u64, plan: &FilePlan, arena: &mut Vec<u8>) -> std::io::Result<Outcome> {
+/// Reads until the end, unless the file has grown beyond what is read whole. The end is what one call tells when the size is as listed: a short read of a regular file is its end.
+fn read_whole(
+    mut file: &File,
+    size: u64,
+    plan: &FilePlan,
+    arena: &mut Vec<u8>,
+) -> std::io::Result<Option<Range<usize>>> {
     let start = arena.len();
     arena.reserve(size as usize + 1);
     let mut limit = size + 1;
@@ -166,11 +176,11 @@ fn read_whole(mut file: &File, size: u64, plan: &FilePlan, arena: &mut Vec<u8>) 
         let before = arena.len();
         file.by_ref().take(limit).read_to_end(arena)?;
         if ((arena.len() - before) as u64) < limit {
-            return Ok(Outcome::Read(start..arena.len()));
+            return Ok(Some(start..arena.len()));
         }
         if !is_small(plan, (arena.len() - start) as u64) {
             arena.truncate(start);
-            return Ok(Outcome::Grown);
+            return Ok(None);
         }
         limit = BATCH_BYTES;
     }

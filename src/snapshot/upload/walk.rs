@@ -7,6 +7,7 @@ use super::context::{Context, metadata_compressor};
 use super::counts;
 use super::dispatch::Dispatcher;
 use super::identity::Identities;
+use super::look::Look;
 use super::node::{Arrivals, Arrived, Node, stored_entry};
 use super::previous::{Previous, PreviousFiles};
 use super::queue::{Task, TaskQueue};
@@ -18,7 +19,7 @@ use crate::format::IdPrefix;
 use crate::object::{ObjectId, ObjectOptions};
 use crate::policy::{Policy, PolicyTree};
 use crate::snapshot::directory_stream::{self, write_members};
-use crate::snapshot::{DirEntry, EntryType, Error, SnapshotManifest};
+use crate::snapshot::{DirEntry, DirectorySupplement, EntryType, Error, SnapshotManifest};
 use crate::source::{self, Directory, Entry, IgnoreContext, Names, is_cache_directory};
 use parking_lot::Mutex;
 use std::path::Path;
@@ -97,7 +98,7 @@ pub(super) fn uploaded(context: &Context<'_>, root_entry: DirEntry) -> Uploaded 
 pub(super) fn root_entry(root: &Node) -> DirEntry {
     root.arrivals
         .take_members()
-        .0
+        .entries
         .stored_order()
         .next()
         .expect("workers stop when the root is done, or with an error")
@@ -248,7 +249,11 @@ impl Listing {
     ) -> source::Result<Self> {
         let Place { parent, name, path, policies, scope } = place;
         let now = context.repository().environment().clock.now();
-        let identities = Identities::new(context.options.entries, now);
+        let above = parent.as_ref().map(|parent| parent.identities);
+        let root_device = Identities::root_device(above, &own);
+        let identities = Identities::new(context.options.entries, now, root_device);
+        let look = (!identities.are_plain()).then(|| Look::at_directory(context, &directory, &own));
+        let (supplement, failure) = look.map(Look::into_directory).unwrap_or_default();
         let (names, previous) = name_and_load(context, &directory, known);
         let names = names?;
         let rooted = if path.is_empty() { String::new() } else { format!("/{path}") };
@@ -269,10 +274,14 @@ impl Listing {
             ignore,
             previous: previous.directories,
             identities,
+            supplement,
             arrivals,
             broken: Mutex::default(),
             scope: Mutex::new(scope),
         });
+        if let Some(failure) = failure {
+            context.entry_failed(&node, &node.path, failure, true);
+        }
         Ok(Self { node, names, known: previous.files, is_cache })
     }
 
@@ -300,7 +309,7 @@ pub(super) fn file_failed(context: &Context<'_>, node: &Node, entry: &Entry, err
 
 /// A failed read of a file that was open.
 pub(super) fn read_error(name: &[u8], source: std::io::Error) -> source::Error {
-    source::Error::Entry { operation: "read", name: gojson::lossy(name).into_owned(), source }
+    source::Error::of_entry("read", name, source)
 }
 
 /// Notes that `n` members of a directory are there. Whoever brings the last stores the directory, and so on upwards.
@@ -359,17 +368,20 @@ fn store_directory(
 pub(super) fn write_directory(
     context: &Context<'_>,
     node: &Node,
-    (mut entries, failures): Arrived,
+    arrived: Arrived,
     incomplete: &str,
     scratch: &mut Scratch,
 ) -> crate::object::Result<DirEntry> {
+    let Arrived { mut entries, specials, failures } = arrived;
     entries.sort();
+    let supplement = DirectorySupplement::of(specials);
     let stream = context.objects().stream(directory_options(node.policies.policy()), scratch);
-    let directory = directory_stream::Directory { failures, mtime: node.own.mtime, incomplete };
+    let directory = directory_stream::Directory { failures, mtime: node.own.mtime, incomplete, supplement };
     let (object, summary) = write_members(stream, entries.stored_order(), directory)?;
     let mut entry = stored_entry(&node.own, node.name.clone(), EntryType::Directory);
     entry.obj = object;
     entry.summ = Some(Box::new(summary));
+    entry.supplement.clone_from(&node.supplement);
     Ok(entry)
 }
 
