@@ -250,10 +250,10 @@ impl PackedEntries {
             (None, own) => own.map(|length| reader.take(length as usize)),
         };
         let is_data_only = flags & IS_DATA_ONLY != 0;
-        let more = text.map(|text| serde_json::from_slice(text).expect("it was written by `more`"));
-        let is_there = more.is_some() || ctime_nanos.is_some() || inode.is_some();
+        let rest = text.map(|text| serde_json::from_slice(text).expect("it was written by `more`"));
+        let is_there = rest.is_some() || ctime_nanos.is_some() || inode.is_some();
         let supplement = is_there
-            .then(|| Box::new(Supplement { ctime_nanos, is_data_only, inode, ..more.unwrap_or_default() }));
+            .then(|| Box::new(Supplement { ctime_nanos, is_data_only, inode, ..rest.unwrap_or_default() }));
         Some(DirEntry { name, kind, mode, size, mtime, uid, gid, obj, supplement, ..DirEntry::default() })
     }
 }
@@ -393,7 +393,7 @@ mod tests {
                 let mut known: Supplement = serde_json::from_str(json).unwrap();
                 if is_long {
                     let xattrs = known.xattrs.get_or_insert_default();
-                    (0..8).for_each(|n| assert!(xattrs.insert(&[b'u', n + 1], &[n; 50_000])));
+                    (0..8).for_each(|n| assert!(xattrs.insert(&[b'u', n + 1], &vec![n; 50_000])));
                 }
                 let is_data_only = is_data_only && ctime_nanos.is_some();
                 Box::new(Supplement { ctime_nanos, is_data_only, inode, ..known })

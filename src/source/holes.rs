@@ -94,13 +94,13 @@ mod tests {
         let block = 1 << 16;
         file.set_len(5 * block).unwrap();
         for at in [1, 3] {
-            file.write_all_at(&[7; 1 << 16], at * block).unwrap();
+            file.write_all_at(&vec![7; 1 << 16], at * block).unwrap();
         }
         let expected = [0, 2, 4].map(|at| Hole { offset: at * block, length: block });
         assert_eq!(find_holes(&file, 5 * block).unwrap(), Some(Holes::At(expected.into())));
         assert_eq!(find_holes(&file, block).unwrap(), Some(Holes::At(expected[..1].into())));
         assert_eq!(file.stream_position().unwrap(), 0);
-        file.write_all_at(&[7; 5 << 16], 0).unwrap();
+        file.write_all_at(&vec![7; 5 << 16], 0).unwrap();
         assert_eq!(find_holes(&file, 5 * block).unwrap(), None);
         file.set_len(0).unwrap();
         assert_eq!(find_holes(&file, 5 * block).unwrap(), None);
