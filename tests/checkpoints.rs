@@ -137,8 +137,7 @@ fn every_checkpoint_is_a_tree_of_its_own_and_the_result_is_the_same() {
         .map(|snapshot| (snapshot.id.to_string(), snapshot.root_entry.unwrap()))
         .collect();
     assert_eq!(roots.len(), seen.len());
-    let report =
-        verify(&other, &roots, &VerifyOptions { read_percent: 100.0, max_errors: -1 }, &Quiet).unwrap();
+    let report = verify(&other, &roots, &VerifyOptions::EVERYTHING, &Quiet).unwrap();
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     let plain = World::new(world::small_format());
     let repository = plain.open();

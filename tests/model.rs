@@ -111,7 +111,7 @@ impl Case<'_> {
     fn check(&mut self, uploaded: &Uploaded, wanted: &Wanted) {
         let root = &uploaded.root_entry;
         self.roots.push((format!("run {}", self.runs), root.clone()));
-        let options = VerifyOptions { read_percent: 100.0, max_errors: -1 };
+        let options = VerifyOptions::EVERYTHING;
         let report = verify(self.repository, &self.roots, &options, &Quiet).unwrap();
         assert!(report.errors.is_empty(), "{:?}", report.errors);
         let mut found = Vec::new();

@@ -119,7 +119,7 @@ fn source() -> TempDir {
 }
 
 fn prove(repository: &Repository, uploaded: &Uploaded) -> VerifyReport {
-    let options = VerifyOptions { read_percent: 100.0, max_errors: -1 };
+    let options = VerifyOptions::EVERYTHING;
     verify(repository, &[("root".to_owned(), uploaded.root_entry.clone())], &options, &Quiet).unwrap()
 }
 

@@ -161,6 +161,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// The content that cannot be read, and the pack that should hold it, as far as the error is about one.
+    pub fn content_and_pack(&self) -> (Option<ContentId>, Option<BlobId>) {
+        match self {
+            Self::NotFound { id } | Self::Unreadable { id, .. } => (Some(*id), None),
+            Self::Read { id, pack, .. }
+            | Self::Damaged { id, pack, .. }
+            | Self::Decompress { id, pack, .. }
+            | Self::NoPack { id, pack }
+            | Self::ShortPack { id, pack, .. }
+            | Self::Misnamed { id, pack } => (Some(*id), Some(pack.clone())),
+            _ => (None, None),
+        }
+    }
+
     /// What the failure means for the caller.
     pub fn class(&self) -> ErrorClass {
         match self {

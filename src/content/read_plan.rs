@@ -9,7 +9,7 @@
 //!
 //! A content asked for several times is read once. What is read and not wanted is at most a twenty-fifth of what is.
 
-use super::{ContentReader, Result};
+use super::{ContentReader, Error, Result};
 use crate::blob::{BlobId, ByteRange};
 use crate::format::ContentId;
 use crate::index::IndexEntry;
@@ -22,6 +22,8 @@ use std::ops::ControlFlow;
 const GAP_BYTES_MAX: u64 = 256 << 10;
 /// Neighbours are read together up to this length; a longer content is read alone.
 const READ_BYTES_MAX: u64 = 4 << 20;
+/// What was decompressed is hashed before there is more of it than this.
+const UNPACKED_BYTES_MAX: usize = 8 << 20;
 /// One part in so many of what is wanted may be read without being wanted.
 const WASTE_DIVISOR: u64 = 25;
 
@@ -158,6 +160,36 @@ fn wanted_bytes<T>(pieces: &[Piece<T>]) -> u64 {
     contents.filter_map(<[_]>::first).map(|piece| u64::from(piece.entry.packed_length)).sum()
 }
 
+/// A content of a stretch: its place, what it is wanted for, and its stored bytes if the stretch could be read.
+struct Found<'a, T> {
+    entry: IndexEntry,
+    pieces: Vec<Piece<T>>,
+    stored: Option<&'a mut [u8]>,
+}
+
+/// A content that waits to be hashed.
+type Decoded<'a, T> = (IndexEntry, Vec<Piece<T>>, Cow<'a, [u8]>);
+
+/// Shares out what was read. Contents do not overlap: see [`PackRead::gap_before`].
+fn share_out<T>(pieces: Vec<Piece<T>>, start: u64, mut stored: Option<&mut [u8]>) -> Vec<Found<'_, T>> {
+    let (mut found, mut at): (Vec<Found<'_, T>>, u64) = (Vec::new(), start);
+    for piece in pieces {
+        if let Some(last) = found.last_mut().filter(|last| last.entry.id == piece.entry.id) {
+            last.pieces.push(piece);
+            continue;
+        }
+        let (skip, length) = (u64::from(piece.entry.pack_offset) - at, piece.entry.packed_length as usize);
+        at = piece.end();
+        let split = stored.take().and_then(|rest| {
+            rest.get_mut(skip as usize..).and_then(|rest| rest.split_at_mut_checked(length))
+        });
+        let (bytes, rest) = split.unzip();
+        stored = rest;
+        found.push(Found { entry: piece.entry.clone(), pieces: vec![piece], stored: bytes });
+    }
+    found
+}
+
 impl ContentReader {
     /// Reads a stretch of a pack and hands out each content in it, with all that it is wanted for.
     ///
@@ -171,27 +203,161 @@ impl ContentReader {
     ) {
         let PackRead { pack, range, pieces } = read;
         let mut stored = self.storage().get(&pack, Some(range)).ok();
-        let mut pieces = pieces.into_iter().peekable();
-        while let Some(first) = pieces.next() {
-            let entry = first.entry.clone();
-            let mut same = vec![first];
-            while let Some(next) = pieces.next_if(|next| next.entry.id == entry.id) {
-                same.push(next);
-            }
-            let from = (u64::from(entry.pack_offset) - range.offset) as usize;
-            let to = from + entry.packed_length as usize;
-            let stored = stored.as_mut().and_then(|stored| stored.get_mut(from..to));
-            let decoded = match stored {
-                Some(bytes) => self.decode_in_place(&entry, bytes),
-                None => self.get(&entry.id).map(Cow::Owned),
-            };
-            let flow = match decoded {
-                Ok(data) => each(same, Ok(&data)),
-                Err(error) => each(same, Err(error)),
+        for Found { entry, pieces, stored } in share_out(pieces, range.offset, stored.as_deref_mut()) {
+            let flow = match self.decode_or_get(&entry, stored) {
+                Ok(data) => each(pieces, Ok(&data)),
+                Err(error) => each(pieces, Err(error)),
             };
             if flow.is_break() {
                 return;
             }
+        }
+    }
+
+    /// Like [`ContentReader::read_planned`] for several stretches, and proves that each content hashes to its name: many
+    /// at once, which some hashes do in half the time.
+    pub fn verify_planned<T>(
+        &self,
+        reads: Vec<PackRead<T>>,
+        mut each: impl FnMut(Vec<Piece<T>>, Result<&[u8]>),
+    ) {
+        let mut read: Vec<_> = reads
+            .into_iter()
+            .map(|read| (self.storage().get(&read.pack, Some(read.range)).ok(), read))
+            .collect();
+        let mut decoded: Vec<Decoded<'_, T>> = Vec::new();
+        let mut unpacked = 0;
+        for (stored, read) in &mut read {
+            let pieces = std::mem::take(&mut read.pieces);
+            for Found { entry, pieces, stored } in share_out(pieces, read.range.offset, stored.as_deref_mut())
+            {
+                match self.decode_or_get(&entry, stored) {
+                    Ok(data) => {
+                        unpacked += if matches!(data, Cow::Owned(_)) { data.len() } else { 0 };
+                        decoded.push((entry, pieces, data));
+                    }
+                    Err(error) => each(pieces, Err(error)),
+                }
+                if unpacked >= UNPACKED_BYTES_MAX {
+                    self.prove(&mut decoded, &mut each);
+                    unpacked = 0;
+                }
+            }
+        }
+        self.prove(&mut decoded, &mut each);
+    }
+
+    fn prove<T>(
+        &self,
+        decoded: &mut Vec<Decoded<'_, T>>,
+        each: &mut impl FnMut(Vec<Piece<T>>, Result<&[u8]>),
+    ) {
+        // Those of similar length go together best.
+        decoded.sort_by_key(|(_, _, data)| data.len());
+        let (inputs, mut hashes): (Vec<&[u8]>, _) =
+            (decoded.iter().map(|(_, _, data)| &**data).collect(), Vec::with_capacity(decoded.len()));
+        self.format().crypto.hasher().hash_many(&inputs, &mut hashes);
+        for ((entry, pieces, data), hash) in decoded.drain(..).zip(hashes) {
+            if hash == *entry.id.hash() {
+                each(pieces, Ok(&data));
+            } else {
+                each(pieces, Err(Error::Misnamed { id: entry.id, pack: entry.pack }));
+            }
+        }
+    }
+
+    fn decode_or_get<'a>(&self, entry: &IndexEntry, stored: Option<&'a mut [u8]>) -> Result<Cow<'a, [u8]>> {
+        match stored {
+            Some(bytes) => self.decode_in_place(entry, bytes),
+            None => self.get(&entry.id).map(Cow::Owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compression::HeaderId;
+
+    fn entry(number: u8, pack: &str, pack_offset: u32, packed_length: u32) -> IndexEntry {
+        IndexEntry {
+            id: format!("{number:032x}").parse().unwrap(),
+            pack: BlobId::from(pack),
+            pack_offset,
+            packed_length,
+            original_length: packed_length,
+            timestamp_seconds: 0,
+            deleted: false,
+            format_version: 1,
+            compression: HeaderId(0),
+            encryption_key_id: 0,
+        }
+    }
+
+    /// Packs, offsets, lengths, and what the contents are wanted for.
+    type Look = Vec<(String, u64, u64, Vec<usize>)>;
+
+    fn reads(entries: &[IndexEntry]) -> Look {
+        let mut plan = ReadPlan::default();
+        for (number, entry) in entries.iter().enumerate() {
+            plan.add(entry.clone(), number);
+        }
+        let look = |read: PackRead<usize>| {
+            let purposes = read.pieces.iter().map(|piece| piece.purpose).collect();
+            (read.pack.as_str().to_owned(), read.range.offset, read.range.length, purposes)
+        };
+        plan.into_reads().into_iter().map(look).collect()
+    }
+
+    #[test]
+    fn neighbours_are_read_together_packs_in_the_order_of_the_first_wish() {
+        let wanted = [
+            entry(1, "pb", 300, 100),
+            entry(2, "pa", 50, 50),
+            entry(3, "pb", 0, 300),
+            entry(1, "pb", 300, 100),
+            entry(4, "pa", 100, 7),
+        ];
+        let expected: Look =
+            vec![("pb".to_owned(), 0, 400, vec![2, 0, 3]), ("pa".to_owned(), 50, 57, vec![1, 4])];
+        assert_eq!(reads(&wanted), expected);
+    }
+
+    #[test]
+    fn gaps_are_read_only_where_they_are_few_and_short() {
+        const MIB: u32 = 1 << 20;
+        let small_gap = [entry(1, "p", 0, MIB), entry(2, "p", MIB + 1000, MIB)];
+        assert_eq!(reads(&small_gap).len(), 1);
+        let long_gap = [entry(1, "p", 0, 2 * MIB), entry(2, "p", 3 * MIB, MIB)];
+        assert_eq!(reads(&long_gap).len(), 2);
+        // A tenth of what is wanted is too much, however short.
+        let scattered: Vec<_> =
+            (0..10).map(|number| entry(number, "p", 1100 * u32::from(number), 1000)).collect();
+        let read: u64 = reads(&scattered).iter().map(|(_, _, length, _)| length).sum();
+        assert!((10_000..=10_400).contains(&read), "{read}");
+        // What was asked for a million times is no reason to waste more.
+        let again: Vec<_> =
+            (0..1000).map(|_| entry(1, "p", 0, 1000)).chain([entry(2, "p", 1100, 1)]).collect();
+        assert_eq!(reads(&again).len(), 2);
+    }
+
+    #[test]
+    fn reads_are_no_longer_than_allowed_but_for_one_content() {
+        let neighbours: Vec<_> = (0..6_u8).map(|n| entry(n, "p", u32::from(n) << 20, 1 << 20)).collect();
+        let lengths: Vec<_> = reads(&neighbours).into_iter().map(|(_, _, length, _)| length >> 20).collect();
+        assert_eq!(lengths, [4, 2]);
+        assert_eq!(reads(&[entry(1, "p", 0, 20 << 20)])[0].2, 20 << 20);
+    }
+
+    #[test]
+    fn contents_that_overlap_are_read_apart() {
+        let forged =
+            [entry(1, "p", 0, 100), entry(2, "p", 50, 100), entry(3, "p", 0, 100), entry(4, "p", 0, 0)];
+        let reads = reads(&forged);
+        assert_eq!(reads.iter().map(|(.., purposes)| purposes.len()).sum::<usize>(), 4);
+        assert!(reads.iter().all(|(.., purposes)| purposes.len() <= 2));
+        for end in [u32::MAX, u32::MAX - 1] {
+            assert_eq!(super::tests::reads(&[entry(1, "p", end, u32::MAX), entry(2, "p", end, 1)]).len(), 2);
         }
     }
 }

@@ -49,10 +49,15 @@ pub trait Encryptor: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Those of [`Encryptor::open_in_place`].
     fn open(&self, iv: &[u8], stored: &mut Vec<u8>) -> Result<()> {
-        let length = self.open_in_place(iv, stored)?.len();
-        stored.copy_within(NONCE_LEN..NONCE_LEN + length, 0);
-        stored.truncate(length);
-        Ok(())
+        let opened = self.open_in_place(iv, stored).map(|plaintext| plaintext.len());
+        match &opened {
+            Ok(length) => {
+                stored.copy_within(NONCE_LEN..NONCE_LEN + length, 0);
+                stored.truncate(*length);
+            }
+            Err(_) => stored.clear(),
+        }
+        opened.map(drop)
     }
 }
 

@@ -13,6 +13,7 @@ mod open;
 mod parameters;
 mod retention;
 mod upgrade;
+mod verified_packs;
 mod writer;
 
 pub use crate::content::ClientIdentity;
@@ -26,4 +27,5 @@ pub use maintenance_owner::MaintenanceParameters;
 pub use open::{Environment, Repository};
 pub use parameters::Parameters;
 pub use upgrade::LockOutcome;
+pub use verified_packs::VerifiedPacks;
 pub use writer::{RepositoryWriter, WriteOptions};

@@ -1,21 +1,24 @@
 //! Whether an object can be read: every content in the index, its pack in the store and long enough, and, where that is
 //! wanted, every byte read and hashed again.
 
-use super::Result;
+use super::{Error, Result};
 use crate::base::{Counter, Entropy, Monitor};
 use crate::blob::{BlobId, StorageExt};
 use crate::content::PackKind;
 use crate::format::ContentId;
+use crate::index::IndexEntry;
 use crate::object::ObjectId;
 use crate::repo::Repository;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Checks objects against the packs that were there when it was made.
 #[derive(Debug)]
 pub struct ObjectCheck<'a> {
     repository: &'a Repository,
     packs: HashMap<BlobId, u64>,
+    /// Contents that are not to be trusted.
+    damaged: HashSet<ContentId>,
 }
 
 impl<'a> ObjectCheck<'a> {
@@ -32,7 +35,13 @@ impl<'a> ObjectCheck<'a> {
                 .map_err(|source| crate::repo::Error::Storage { action: "list the packs", source })?;
             packs.extend(listed.into_iter().map(|pack| (pack.id, pack.length)));
         }
-        Ok(Self { repository, packs })
+        Ok(Self { repository, packs, damaged: HashSet::new() })
+    }
+
+    /// The same check, which fails for these contents.
+    #[must_use]
+    pub fn knowing(self, damaged: HashSet<ContentId>) -> Self {
+        Self { damaged, ..self }
     }
 
     /// Draws whether one of many files belongs to a share of them, 0 to 100 percent.
@@ -82,11 +91,22 @@ impl<'a> ObjectCheck<'a> {
         segments.par_iter().map(part).try_reduce(|| 0, |a, b| Ok(a + b))
     }
 
-    fn content(&self, id: &ContentId) -> Result<()> {
+    /// Where the content of an object lies, if it can be there.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn content_of(&self, object: ObjectId) -> Result<IndexEntry> {
+        self.content(&object.content().ok_or(crate::object::Error::NoObject)?)
+    }
+
+    fn content(&self, id: &ContentId) -> Result<IndexEntry> {
         let entry = self.repository.contents().info(id)?;
+        if self.damaged.contains(id) {
+            return Err(Error::KnownDamage { id: *id, pack: entry.pack });
+        }
         let end = u64::from(entry.pack_offset) + u64::from(entry.packed_length);
         match self.packs.get(&entry.pack) {
-            Some(&length) if end <= length => Ok(()),
+            Some(&length) if end <= length => Ok(entry),
             Some(&length) => {
                 Err(crate::content::Error::ShortPack { id: *id, pack: entry.pack, length, end }.into())
             }

@@ -1,6 +1,8 @@
 //! What can go wrong with snapshots.
 
 use crate::base::ErrorClass;
+use crate::blob::BlobId;
+use crate::format::ContentId;
 use crate::manifest::ManifestId;
 use crate::object::ObjectId;
 use crate::{actions, content, manifest, object, repo, source};
@@ -107,6 +109,22 @@ pub enum Error {
         #[source]
         source: actions::Error,
     },
+    /// A file has not the bytes that its entry or its list of parts promises.
+    #[error("it has {found} bytes where {expected} are promised")]
+    FileLength {
+        /// Bytes promised.
+        expected: u64,
+        /// Bytes found.
+        found: u64,
+    },
+    /// A content that was found to be damaged before.
+    #[error("content {id} in pack {pack} is damaged")]
+    KnownDamage {
+        /// The content.
+        id: ContentId,
+        /// Its pack.
+        pack: BlobId,
+    },
     /// Objects could not be read or written.
     #[error(transparent)]
     Object(#[from] object::Error),
@@ -126,7 +144,10 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } | Self::NoSuchPath { .. } => ErrorClass::NotFound,
-            Self::NoRoot { .. } | Self::BrokenDirectory { .. } => ErrorClass::Corrupt,
+            Self::NoRoot { .. }
+            | Self::BrokenDirectory { .. }
+            | Self::FileLength { .. }
+            | Self::KnownDamage { .. } => ErrorClass::Corrupt,
             Self::Ambiguous { .. }
             | Self::IncompleteSource { .. }
             | Self::MergesSources { .. }

@@ -47,4 +47,7 @@ pub use supplement::{HardLink, Supplement};
 pub use tree::{resolve, resolve_path};
 pub use upload::{Checkpoints, EntryForm, Stream, Upload, UploadOptions, UploadSource, Uploaded, upload};
 pub use usage::{StorageStats, StorageUsage, UsageCounter};
-pub use verify::{VerifyError, VerifyOptions, VerifyReport, verify};
+pub use verify::{
+    DamagedPart, RoundOptions, RoundReport, VerifyError, VerifyOptions, VerifyReport, VerifyStats, verify,
+    verify_round,
+};

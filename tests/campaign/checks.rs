@@ -146,7 +146,7 @@ impl Checks<'_> {
             .iter()
             .filter_map(|snapshot| Some((snapshot.id.to_string(), snapshot.root_entry.clone()?)))
             .collect();
-        let options = VerifyOptions { read_percent: 100.0, max_errors: -1 };
+        let options = VerifyOptions::EVERYTHING;
         let report = verify(repository, &roots, &options, &Quiet).map_err(|error| chain(&error))?;
         let found: Vec<_> =
             report.errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();

@@ -158,7 +158,7 @@ fn original() -> &'static [u8] {
 pub(super) fn proven_members(repository: &Repository, uploaded: &Uploaded) -> Vec<DirEntry> {
     repository.contents().refresh().unwrap();
     let roots = [("root".to_owned(), uploaded.root_entry.clone())];
-    let options = VerifyOptions { read_percent: 100.0, max_errors: -1 };
+    let options = VerifyOptions::EVERYTHING;
     let report = verify(repository, &roots, &options, &Quiet).unwrap();
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     let members = read_directory(repository.objects(), uploaded.root_entry.obj).unwrap().entries;

@@ -281,7 +281,7 @@ impl<'a> Comparison<'a> {
         let lost = lost.flat_map(|tree| tree.as_array().unwrap());
         let lost = lost.filter(|entry| entry.get("content_missing").is_some()).count();
         self.check("Kopia's verification", &self.facts("verify")["rc"].as_i64(), &Some(0));
-        let options = VerifyOptions { read_percent: 100.0, max_errors: -1 };
+        let options = VerifyOptions::EVERYTHING;
         let report = verify(repository, &roots, &options, &Quiet).unwrap();
         if report.errors.len() != lost {
             self.differences.push(format!("verification found {:?}", report.errors));

@@ -146,7 +146,7 @@ impl<'a> Demo<'a> {
         let root =
             |snapshot: &&SnapshotManifest| Some((snapshot.description.clone(), snapshot.root_entry.clone()?));
         let roots: Vec<_> = snapshots.iter().filter_map(root).collect();
-        let options = VerifyOptions { read_percent: 100.0, max_errors: -1 };
+        let options = VerifyOptions::EVERYTHING;
         let watch = Stopwatch::start();
         let report = snapshot::verify(&self.repository, &roots, &options, &Quiet)?;
         self.rows.push(Row {

@@ -10,9 +10,11 @@ use crate::cli::units;
 use packhorse::manifest::{ManifestId, ManifestStore};
 use packhorse::repo::Repository;
 use packhorse::snapshot::{
-    self, Catalog, DirEntry, SnapshotManifest, SourceFilter, VerifyOptions, VerifyReport,
+    self, Catalog, DamagedPart, DirEntry, RoundOptions, RoundReport, SnapshotManifest, SourceFilter,
+    VerifyError, VerifyOptions, VerifyReport, VerifyStats,
 };
 use serde::Serialize;
+use std::time::Duration;
 
 /// Flags of the command.
 #[derive(Debug, clap::Args)]
@@ -47,75 +49,191 @@ pub(crate) struct Args {
     /// Percentage of the files of which every byte is read
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     verify_files_percent: f64,
+    /// Read packs instead of trees: those that no such run has read within this time, the newest first
+    #[arg(long, value_parser = units::parse_duration, value_name = "TIME")]
+    max_age: Option<Duration>,
+    /// With --max-age, stop after so many bytes; the next run goes on from there
+    #[arg(long, value_parser = units::parse_size, value_name = "SIZE", requires = "max_age")]
+    max_bytes: Option<u64>,
     #[command(flatten)]
     json: JsonFlags,
 }
 
-/// What `--json` prints. Source: kopia `snapshot/snapshotfs/snapshot_verifier.go`.
+/// What `--json` prints: Kopia's members, and then ours. Source: kopia `snapshot/snapshotfs/snapshot_verifier.go`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a, S: Serialize> {
-    stats: &'a S,
+struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<&'a VerifyStats>,
     error_count: usize,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     error_strings: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: Vec<DamagedObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packs: Option<&'a RoundReport>,
 }
+
+/// One damaged object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DamagedObject<'a> {
+    path: &'a str,
+    object: String,
+    error: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    parts: &'a [DamagedPart],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    also_in: &'a [String],
+    #[serde(skip_serializing_if = "is_none")]
+    also_in_count: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Threads unless a number is given: more than processors, because they wait for the store.
+const THREADS: i64 = 8;
+/// Places of one damage that are named in text.
+const PLACES_SHOWN: usize = 10;
 
 /// Runs the command.
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
-    let repository = ctx.open_repository(false)?;
-    let roots = roots(ctx, args, &repository)?;
-    let options = VerifyOptions { read_percent: args.verify_files_percent, max_errors: args.max_errors };
-    let pool = ctx.thread_pool(args.file_parallelism)?;
+    let repository = ctx.open_repository(args.max_age.is_some())?;
+    let (roots, rootless) = roots(ctx, args, &repository)?;
+    let pool = ctx.thread_pool(if args.file_parallelism > 0 { args.file_parallelism } else { THREADS })?;
     let progress = Progress::start(ctx, Work::Verify, None)?;
-    let report =
-        pool.install(|| snapshot::verify(&repository, &roots, &options, &progress).map_err(Failure::from))?;
+    let memory = ctx.memory();
+    let (packs, mut report) = pool.install(|| match args.max_age {
+        None => {
+            let (read_percent, max_errors) = (args.verify_files_percent, args.max_errors);
+            let options = VerifyOptions { read_percent, max_errors, memory };
+            Ok((None, snapshot::verify(&repository, &roots, &options, &progress)?))
+        }
+        Some(period) => {
+            let options = RoundOptions { period, max_bytes: args.max_bytes, memory };
+            let (packs, report) = snapshot::verify_round(&repository, &roots, &options, &progress)?;
+            Ok::<_, Failure>((Some(packs), report))
+        }
+    })?;
+    report.errors.extend(rootless);
     drop(progress);
-    show(ctx, args, &report)
+    show(ctx, args, &report, packs.as_ref())
 }
 
-fn show(ctx: &Context, args: &Args, report: &VerifyReport) -> Result<()> {
-    let (stats, sizes) = (&report.stats, ctx.sizes());
+fn show(ctx: &Context, args: &Args, report: &VerifyReport, packs: Option<&RoundReport>) -> Result<()> {
     for error in &report.errors {
-        ctx.talk().line(format_args!("damaged: {}: {}", error.path, error.message));
+        tell_damage(ctx, error);
     }
+    for damaged in packs.iter().flat_map(|packs| &packs.damaged) {
+        ctx.talk().line(format_args!("damaged content {}: {}", damaged.content, damaged.message));
+    }
+    let damaged = report.errors.len().max(packs.map_or(0, |packs| packs.damaged.len()));
     if args.json.json {
-        let error_strings = report.errors.iter().map(|error| format!("{}: {}", error.path, error.message));
-        let document =
-            Document { stats, error_count: report.errors.len(), error_strings: error_strings.collect() };
+        let document = document(report, packs, damaged);
         ctx.stdout().json(&document, args.json.json_indent)?;
         ctx.stdout().flush()?;
     } else {
-        ctx.talk().line(format_args!(
-            "Finished processing {} objects ({}). Read {} files ({}).",
-            stats.processed_object_count,
-            sizes.format(stats.processed_bytes),
-            stats.read_file_count,
-            sizes.format(stats.read_bytes),
-        ));
+        ctx.talk().line(match packs {
+            Some(packs) => describe_round(ctx, packs),
+            None => describe(ctx, &report.stats),
+        });
     }
-    match report.errors.len() {
+    match damaged {
         0 => Ok(()),
         n => Err(Failure::new(format!("{n} objects are damaged or missing")).with_status(Status::Corrupt)),
     }
 }
 
-/// The chosen trees, each with the name it has in messages.
-fn roots(ctx: &Context, args: &Args, repository: &Repository) -> Result<Vec<(String, DirEntry)>> {
+fn document<'a>(
+    report: &'a VerifyReport,
+    packs: Option<&'a RoundReport>,
+    error_count: usize,
+) -> Document<'a> {
+    let error_strings =
+        report.errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
+    let errors = report.errors.iter().map(|error| DamagedObject {
+        path: &error.path,
+        object: error.object.to_string(),
+        error: &error.message,
+        parts: &error.parts,
+        also_in: &error.also,
+        also_in_count: error.also_count,
+    });
+    let stats = packs.is_none().then_some(&report.stats);
+    Document { stats, error_count, error_strings, errors: errors.collect(), packs }
+}
+
+fn tell_damage(ctx: &Context, error: &VerifyError) {
+    let talk = ctx.talk();
+    talk.line(format_args!("damaged: {}: {}", error.path, error.message));
+    for part in error.parts.iter().take(PLACES_SHOWN) {
+        let pack = part.pack.as_deref().unwrap_or("no pack");
+        let end = part.offset.saturating_add(part.length);
+        talk.line(format_args!("    bytes {} to {end}: content {} in {pack}", part.offset, part.content));
+    }
+    more(ctx, error.parts.len());
+    for path in error.also.iter().take(PLACES_SHOWN) {
+        talk.line(format_args!("    also {path}"));
+    }
+    more(ctx, error.also_count as usize);
+}
+
+fn more(ctx: &Context, count: usize) {
+    if count > PLACES_SHOWN {
+        ctx.talk().line(format_args!("    and {} more", count - PLACES_SHOWN));
+    }
+}
+
+fn describe(ctx: &Context, stats: &VerifyStats) -> String {
+    let sizes = ctx.sizes();
+    format!(
+        "Finished processing {} objects ({}). Read {} files ({}).",
+        stats.processed_object_count,
+        sizes.format(stats.processed_bytes),
+        stats.read_file_count,
+        sizes.format(stats.read_bytes),
+    )
+}
+
+fn describe_round(ctx: &Context, packs: &RoundReport) -> String {
+    let sizes = ctx.sizes();
+    let oldest = packs.oldest.map_or_else(|| "-".to_owned(), |oldest| ctx.zone().format(oldest));
+    format!(
+        "Read {} packs ({}). Verified in time: {} of {} packs ({} of {}); the one that waits longest does so since {oldest}.",
+        packs.read_packs,
+        sizes.format(packs.read_bytes),
+        packs.fresh_packs,
+        packs.total_packs,
+        sizes.format(packs.fresh_bytes),
+        sizes.format(packs.total_bytes),
+    )
+}
+
+/// A tree, with the name it has in messages.
+type Root = (String, DirEntry);
+
+/// The chosen trees, and the snapshots among the chosen that have none although they call themselves complete.
+fn roots(ctx: &Context, args: &Args, repository: &Repository) -> Result<(Vec<Root>, Vec<VerifyError>)> {
     let manifests = repository.load_manifests()?;
-    let snapshots = snapshots(ctx, args, repository, &manifests)?;
-    let name = |snapshot: &SnapshotManifest| {
-        format!("{}@{}", snapshot.source, ctx.zone().format(snapshot.start_time))
-    };
-    let mut roots: Vec<_> = snapshots
-        .iter()
-        .filter_map(|snapshot| Some((name(snapshot), snapshot.root_entry.clone()?)))
-        .collect();
+    let (mut roots, mut rootless) = (Vec::new(), Vec::new());
+    for snapshot in snapshots(ctx, args, repository, &manifests)? {
+        let name = format!("{}@{}", snapshot.source, ctx.zone().format(snapshot.start_time));
+        match &snapshot.root_entry {
+            Some(entry) => roots.push((name, entry.clone())),
+            None if snapshot.is_complete() => {
+                rootless.push(VerifyError::of_path(name, &snapshot::Error::NoRoot { id: snapshot.id }));
+            }
+            None => {}
+        }
+    }
     for text in args.directory_id.iter().chain(&args.file_id) {
         let entry = snapshot::resolve(repository.objects(), &manifests, text, false)?;
         roots.push((text.clone(), entry));
     }
-    Ok(roots)
+    Ok((roots, rootless))
 }
 
 fn snapshots(
