@@ -3,37 +3,14 @@
 use super::Result;
 use super::context::Context;
 use super::exit::{Explain, Failure};
-use packhorse::base::{Entropy, file};
-use std::fs::DirBuilder;
+use super::private_folder::PrivateFolder;
+use packhorse::base::file;
 use std::io::BufRead;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// What is started where neither `VISUAL` nor `EDITOR` says otherwise.
 const DEFAULT_EDITOR: &str = "vi";
-
-/// A folder that only this user can look into, and that goes with this value.
-struct PrivateFolder(PathBuf);
-
-impl PrivateFolder {
-    fn create(ctx: &Context) -> Result<Self> {
-        let name = hex::encode(<dyn Entropy>::bytes::<8>(ctx.entropy().as_ref()));
-        let path = ctx.environment().temp_dir.join(format!("packhorse-{name}"));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .explain(format_args!("cannot create {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for PrivateFolder {
-    fn drop(&mut self) {
-        // What stays behind is readable to nobody else.
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 /// Lets the user edit `text` until `parse` takes it, or the user gives up. Lines that begin with `#` are not handed on.
 ///
@@ -41,7 +18,7 @@ impl Drop for PrivateFolder {
 /// When there is no editor, when it fails, or when the user leaves the text as it cannot be.
 pub(crate) fn edit<T>(ctx: &Context, name: &str, text: &str, parse: impl Fn(&str) -> Result<T>) -> Result<T> {
     let folder = PrivateFolder::create(ctx)?;
-    let path = folder.0.join(name);
+    let path = folder.path().join(name);
     let explain = |what: &str| format!("cannot {what} {}", path.display());
     file::replace(&path, text.as_bytes(), 0o600).explain(explain("write"))?;
     loop {

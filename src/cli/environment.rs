@@ -32,6 +32,8 @@ pub(crate) struct Environment {
     pub(crate) restore_consistent_attributes: Option<bool>,
     /// `VISUAL`, else `EDITOR`.
     pub(crate) editor: Option<String>,
+    /// `KOPIA_DIFF`.
+    pub(crate) diff_command: Option<String>,
     /// Where short-lived files go: `TMPDIR`, else the system's folder.
     pub(crate) temp_dir: PathBuf,
     /// `KOPIA_BYTES_STRING_BASE_2`.
@@ -74,6 +76,7 @@ impl Environment {
             editor: variable("VISUAL")
                 .or_else(|| variable("EDITOR"))
                 .map(|editor| editor.to_string_lossy().into_owned()),
+            diff_command: variable("KOPIA_DIFF").map(|command| command.to_string_lossy().into_owned()),
             temp_dir: std::env::temp_dir(),
             sizes_in_base_2: switch("KOPIA_BYTES_STRING_BASE_2").unwrap_or(false),
             upgrade_owner_id: variable("KOPIA_REPO_UPGRADE_OWNER_ID")

@@ -3,6 +3,7 @@
 use super::Result;
 use super::context::Context;
 use super::exit::Failure;
+use packhorse::object::ObjectId;
 use packhorse::repo::Repository;
 use packhorse::snapshot::{self, DirEntry, DirSummary, EntryType};
 use std::fmt::Write;
@@ -57,28 +58,65 @@ struct Lister<'a> {
     repository: &'a Repository,
 }
 
+/// What is still to be printed.
+enum Step {
+    /// A directory, with the text before the names of its members.
+    Directory(ObjectId, String),
+    /// Those of its members that are no directories.
+    Rest(ObjectId, String),
+    /// One entry, and then what is in it.
+    Entry(Box<DirEntry>, String),
+}
+
 impl Lister<'_> {
     /// Prints a directory and, if asked for, all below it; what is left to be done is on the heap, not on the stack.
     fn directory(&self, root: &DirEntry, prefix: &str) -> Result<()> {
-        let mut todo = vec![(root.clone(), prefix.to_owned(), true)];
-        while let Some((entry, prefix, is_root)) = todo.pop() {
-            if !is_root {
-                self.print(&entry, &prefix)?;
-                if !(self.args.recursive && entry.kind == EntryType::Directory) {
-                    continue;
+        let mut todo = vec![Step::Directory(root.obj, prefix.to_owned())];
+        while let Some(step) = todo.pop() {
+            match step {
+                Step::Directory(id, prefix) if self.args.recursive => self.inside(id, prefix, &mut todo)?,
+                Step::Directory(id, prefix) | Step::Rest(id, prefix) => self.members(id, &prefix)?,
+                Step::Entry(entry, prefix) => {
+                    self.print(&entry, &prefix)?;
+                    todo.push(Step::Directory(entry.obj, format!("{prefix}{}/", entry.name)));
                 }
             }
-            let below = if is_root { prefix } else { format!("{prefix}{}/", entry.name) };
-            let manifest = snapshot::read_directory(self.repository.objects(), entry.obj)?;
-            if let Some(summary) = manifest.summary.filter(|_| self.args.error_summary.unwrap_or(true)) {
-                self.say_errors(&summary);
-            }
-            todo.extend(manifest.entries.into_iter().rev().map(|member| (member, below.clone(), false)));
         }
         Ok(())
     }
 
+    /// Prints members as they are read: of a directory with others inside all but those, which come with what is in
+    /// them.
+    fn members(&self, id: ObjectId, prefix: &str) -> Result<()> {
+        let directory = snapshot::stream_directory(self.repository.objects(), id, |member| {
+            let comes_by_itself = self.args.recursive && member.kind == EntryType::Directory;
+            if comes_by_itself { Ok(()) } else { self.print(&member, prefix) }
+        })?;
+        if let Some(summary) = directory.summary.filter(|_| self.args.error_summary.unwrap_or(true)) {
+            self.say_errors(&summary);
+        }
+        Ok(())
+    }
+
+    /// Directories come first, as they are stored; then the directory is read again, so that it need not be in memory.
+    fn inside(&self, id: ObjectId, prefix: String, todo: &mut Vec<Step>) -> Result<()> {
+        let first = todo.len();
+        snapshot::stream_directory(self.repository.objects(), id, |member| {
+            if member.kind == EntryType::Directory {
+                todo.push(Step::Entry(Box::new(member), prefix.clone()));
+            }
+            Ok::<_, Failure>(())
+        })?;
+        if todo.len() == first {
+            return self.members(id, &prefix);
+        }
+        todo.push(Step::Rest(id, prefix));
+        todo[first..].reverse();
+        Ok(())
+    }
+
     fn print(&self, entry: &DirEntry, prefix: &str) -> Result<()> {
+        let entry = &entry.clone().as_listed();
         let with_slash = self.args.long || self.args.recursive;
         let slash = if with_slash && entry.kind == EntryType::Directory { "/" } else { "" };
         let mut name = format!("{prefix}{}{slash}", entry.name);
@@ -90,9 +128,11 @@ impl Lister<'_> {
         let object = entry.obj.to_string();
         let mut out = self.ctx.stdout();
         if self.args.long {
-            let bytes = entry.summ.as_ref().map_or(entry.size, |summary| summary.size);
-            let size =
-                if self.args.human_readable { self.ctx.sizes().format(bytes) } else { bytes.to_string() };
+            let size = if self.args.human_readable {
+                self.ctx.sizes().format(entry.size)
+            } else {
+                entry.size.to_string()
+            };
             let time = self.ctx.zone().format(entry.mtime);
             out.line(format_args!("{} {size:>12} {time} {object:<34} {name}", mode_text(entry)))
         } else if self.args.show_object_id {

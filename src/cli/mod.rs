@@ -9,6 +9,7 @@
 mod benchmark;
 mod context;
 mod demo;
+mod diff;
 mod editor;
 mod environment;
 mod exit;
@@ -18,6 +19,7 @@ mod moment;
 mod output;
 mod password;
 mod policy;
+mod private_folder;
 mod progress;
 mod repository;
 mod restore;
@@ -54,6 +56,9 @@ enum Command {
     Benchmark(benchmark::Command),
     /// Back up and restore a made-up folder, to see the program work.
     Demo(demo::Args),
+    /// Show what differs between two directories in the repository.
+    #[command(visible_alias = "compare")]
+    Diff(diff::Args),
     /// List a directory in the repository.
     #[command(visible_alias = "ls")]
     List(list::Args),
@@ -77,6 +82,7 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Benchmark(command) => benchmark::run(ctx, command),
         Command::Demo(args) => demo::run(ctx, args),
+        Command::Diff(args) => diff::run(ctx, args),
         Command::List(args) => list::run(ctx, args),
         Command::Policy(command) => policy::run(ctx, command),
         Command::Repository(command) => repository::run(ctx, command),

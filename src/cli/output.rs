@@ -50,7 +50,8 @@ impl Output {
         self.bytes(b"\n")
     }
 
-    fn json_text<T: Serialize>(&mut self, document: &T, is_indented: bool) -> Result<()> {
+    /// Writes a document without a line feed.
+    pub(crate) fn json_text<T: Serialize>(&mut self, document: &T, is_indented: bool) -> Result<()> {
         let json = if is_indented {
             packhorse::base::gojson::to_pretty(document)
         } else {

@@ -105,6 +105,18 @@ impl<'de> Deserialize<'de> for DirEntry {
 }
 
 impl DirEntry {
+    /// As Kopia lists it: a directory has the size and the newest time of what is inside.
+    ///
+    /// Source: kopia `snapshot/snapshotfs/repofs.go` (`loadLocked`).
+    #[must_use]
+    pub fn as_listed(self) -> Self {
+        let summary = self.summ.as_deref().filter(|_| self.kind == EntryType::Directory);
+        let Some((size, mtime)) = summary.map(|summary| (summary.size, summary.max_time)) else {
+            return self;
+        };
+        Self { size, mtime, ..self }
+    }
+
     /// What directories are ordered by.
     pub(super) fn name_bytes(&self) -> &[u8] {
         self.raw_name.as_deref().unwrap_or(self.name.as_bytes())

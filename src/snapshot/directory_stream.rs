@@ -1,11 +1,14 @@
 //! Directory manifests entry by entry: a directory of a million members is never in memory as JSON.
 
 use super::directory::{STREAM, complete};
-use super::{DirEntry, DirSummary, DirectorySupplement, EntryError, Error, Result};
+use super::{DirEntry, DirSummary, DirectoryManifest, DirectorySupplement, EntryError, Error, Result};
 use crate::base::{Timestamp, error_chain, gojson};
 use crate::object::{self, ObjectId, ObjectReader, ObjectStream};
+use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::de::IoRead;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufReader;
 
@@ -63,24 +66,70 @@ pub(super) fn write_members(
 /// [`Error::Object`] when it cannot be read, [`Error::BrokenDirectory`] when it is no directory; members may have been
 /// handed out before.
 pub fn read_members(objects: &ObjectReader, id: ObjectId, each: impl FnMut(DirEntry)) -> Result<()> {
+    read(objects, id, Manifest { each: going_on(each), rest: None })
+}
+
+fn going_on(mut each: impl FnMut(DirEntry)) -> impl FnMut(DirEntry) -> bool {
+    move |entry| {
+        each(entry);
+        true
+    }
+}
+
+/// Hands out the members of the directory behind `id` in the order in which they are stored, until `each` fails; the
+/// directory without its members.
+///
+/// # Errors
+/// Those of [`read_directory`](super::read_directory), after some members perhaps, and what `each` says.
+pub fn stream_directory<E: From<Error>>(
+    objects: &ObjectReader,
+    id: ObjectId,
+    mut each: impl FnMut(DirEntry) -> Result<(), E>,
+) -> Result<DirectoryManifest, E> {
+    let (mut failed, mut rest) = (None, Vec::new());
+    let each = |entry| {
+        failed = each(entry).err();
+        failed.is_none()
+    };
+    let outcome = read(objects, id, Manifest { each, rest: Some(&mut rest) });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    outcome?;
+    Ok(DirectoryManifest::parse(&rest).map_err(|reason| Error::BrokenDirectory { id, reason })?)
+}
+
+fn read<F: FnMut(DirEntry) -> bool>(
+    objects: &ObjectReader,
+    id: ObjectId,
+    manifest: Manifest<'_, F>,
+) -> Result<()> {
     let broken = |error: serde_json::Error| Error::BrokenDirectory { id, reason: error_chain(&error) };
     if id.list().is_none() {
         // Most directories, and faster.
         let json = objects.read_content(id)?;
-        return parse(serde_json::de::SliceRead::new(&json), each).map_err(broken);
+        return parse(serde_json::de::SliceRead::new(&json), manifest).map_err(broken);
     }
-    parse(IoRead::new(BufReader::with_capacity(64 << 10, objects.read(id)?)), each).map_err(broken)
+    parse(IoRead::new(BufReader::with_capacity(64 << 10, objects.read(id)?)), manifest).map_err(broken)
 }
 
 /// What follows the first JSON value is ignored, as Kopia does.
-fn parse<'de>(json: impl serde_json::de::Read<'de>, each: impl FnMut(DirEntry)) -> serde_json::Result<()> {
-    serde_json::Deserializer::new(json).deserialize_map(Manifest(each))
+fn parse<'de, F: FnMut(DirEntry) -> bool>(
+    json: impl serde_json::de::Read<'de>,
+    manifest: Manifest<'_, F>,
+) -> serde_json::Result<()> {
+    serde_json::Deserializer::new(json).deserialize_map(manifest)
 }
 
 /// The whole document.
-struct Manifest<F>(F);
+struct Manifest<'a, F> {
+    /// Takes a member; says whether it wants another.
+    each: F,
+    /// The document without its members, if it is wanted.
+    rest: Option<&'a mut Vec<u8>>,
+}
 
-impl<'de, F: FnMut(DirEntry)> Visitor<'de> for Manifest<F> {
+impl<'de, F: FnMut(DirEntry) -> bool> Visitor<'de> for Manifest<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,21 +138,38 @@ impl<'de, F: FnMut(DirEntry)> Visitor<'de> for Manifest<F> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let mut stream = String::new();
+        let mut rest = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
+                "entries" => map.next_value_seed(Members(&mut self.each))?,
                 "stream" => stream = map.next_value()?,
-                "entries" => map.next_value_seed(Members(&mut self.0))?,
+                _ if self.rest.is_some() => drop(rest.insert(key, map.next_value::<Box<RawValue>>()?)),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        if stream == STREAM { Ok(()) } else { Err(A::Error::custom(format!("its stream is {stream:?}"))) }
+        if stream != STREAM {
+            return Err(A::Error::custom(format!("its stream is {stream:?}")));
+        }
+        if let Some(out) = self.rest {
+            let document = Rest { stream: STREAM, rest };
+            gojson::append(&document, out).expect("texts and what was JSON already");
+        }
+        Ok(())
     }
+}
+
+/// A directory without its members.
+#[derive(Serialize)]
+struct Rest {
+    stream: &'static str,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Box<RawValue>>,
 }
 
 /// The list of members, or `null`.
 struct Members<'f, F>(&'f mut F);
 
-impl<'de, F: FnMut(DirEntry)> DeserializeSeed<'de> for Members<'_, F> {
+impl<'de, F: FnMut(DirEntry) -> bool> DeserializeSeed<'de> for Members<'_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -111,7 +177,7 @@ impl<'de, F: FnMut(DirEntry)> DeserializeSeed<'de> for Members<'_, F> {
     }
 }
 
-impl<'de, F: FnMut(DirEntry)> Visitor<'de> for Members<'_, F> {
+impl<'de, F: FnMut(DirEntry) -> bool> Visitor<'de> for Members<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,7 +190,9 @@ impl<'de, F: FnMut(DirEntry)> Visitor<'de> for Members<'_, F> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some(entry) = list.next_element()? {
-            (self.0)(entry);
+            if !(self.0)(entry) {
+                return Err(A::Error::custom("no more members are wanted"));
+            }
         }
         Ok(())
     }
@@ -133,7 +201,7 @@ impl<'de, F: FnMut(DirEntry)> Visitor<'de> for Members<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{DirectoryManifest, EntryType};
+    use crate::snapshot::EntryType;
 
     fn members(number: usize) -> Vec<DirEntry> {
         let member = |number: usize| DirEntry {
@@ -151,8 +219,15 @@ mod tests {
         for number in [0, 1, 1000] {
             let json = DirectoryManifest::build(members(number), Vec::new(), Timestamp::EPOCH, "").to_bytes();
             let (mut from_slice, mut from_stream) = (Vec::new(), Vec::new());
-            parse(serde_json::de::SliceRead::new(&json), |entry| from_slice.push(entry)).unwrap();
-            parse(IoRead::new(json.as_slice()), |entry| from_stream.push(entry)).unwrap();
+            let each = going_on(|entry| from_slice.push(entry));
+            let mut rest = Vec::new();
+            let manifest = Manifest { each, rest: Some(&mut rest) };
+            parse(serde_json::de::SliceRead::new(&json), manifest).unwrap();
+            let each = going_on(|entry| from_stream.push(entry));
+            parse(IoRead::new(json.as_slice()), Manifest { each, rest: None }).unwrap();
+            let mut without = DirectoryManifest::parse(&json).unwrap();
+            without.entries.clear();
+            assert_eq!(DirectoryManifest::parse(&rest).unwrap(), without);
             assert_eq!((&from_slice, &from_stream), (&members(number), &members(number)));
         }
         for bad in [
@@ -161,7 +236,8 @@ mod tests {
             "",
             r#"{"stream":"kopia:directory","entries":[{"#,
         ] {
-            assert!(parse(serde_json::de::SliceRead::new(bad.as_bytes()), |_| {}).is_err(), "{bad}");
+            let manifest = Manifest { each: |_| true, rest: None };
+            assert!(parse(serde_json::de::SliceRead::new(bad.as_bytes()), manifest).is_err(), "{bad}");
         }
     }
 }

@@ -86,15 +86,33 @@ impl PackedEntries {
         self.others.sort_by(|a, b| a.name_bytes().cmp(b.name_bytes()));
     }
 
+    /// How many members there are, forgotten ones included.
+    pub(super) fn len(&self) -> usize {
+        self.places.len() + self.others.len()
+    }
+
     /// The member of a name.
     pub(super) fn find(&self, name: &str) -> Option<DirEntry> {
+        self.get(self.position(name)?)
+    }
+
+    /// The number of the member of a name: records first, then the others, both by name.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
         let name = name.as_bytes();
         if let Ok(at) = self.others.binary_search_by(|entry| entry.name_bytes().cmp(name)) {
-            return self.others.get(at).cloned();
+            return Some(self.places.len() + at);
         }
         let places = self.places.get(self.first..)?;
         let at = places.binary_search_by(|place| self.name(*place).cmp(name)).ok()?;
-        self.unpack(*places.get(at)?)
+        Some(self.first + at)
+    }
+
+    /// The member of a number.
+    pub(super) fn get(&self, at: usize) -> Option<DirEntry> {
+        match at.checked_sub(self.places.len()) {
+            Some(other) => self.others.get(other).cloned(),
+            None => self.unpack(*self.places.get(at)?),
+        }
     }
 
     /// Frees the blocks of sorted records with names before `name`, which are never asked for again.
