@@ -26,6 +26,7 @@ mod interop;
 mod interop_history;
 mod interop_policies;
 mod interruptions;
+mod look;
 mod migrate;
 mod model;
 mod order;

@@ -110,8 +110,8 @@ fn print_json(
     })?;
     list.end()?;
     out.text(",\"stats\":")?;
-    out.json(&stats, args.json.json_indent)?;
-    Ok(())
+    out.json_text(&stats, args.json.json_indent)?;
+    out.text("}\n")
 }
 
 /// What Kopia says about a difference; nothing where only metadata differ.

@@ -5,6 +5,7 @@ mod delete;
 mod document;
 mod estimate;
 mod expire;
+mod find;
 mod fix;
 mod history;
 mod list;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Estimate(estimate::Args),
     /// Delete what the policies do not keep.
     Expire(expire::Args),
+    /// Show in which snapshots a file is, and when it changed.
+    Find(find::Args),
     /// Rewrite snapshots without what they should not have.
     #[command(subcommand)]
     Fix(fix::Command),
@@ -65,6 +68,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::Delete(args) => delete::run(ctx, args),
         Command::Estimate(args) => estimate::run(ctx, args),
         Command::Expire(args) => expire::run(ctx, args),
+        Command::Find(args) => find::run(ctx, args),
         Command::Fix(command) => fix::run(ctx, command),
         Command::List(args) => list::run(ctx, args),
         Command::Migrate(args) => migrate::run(ctx, args),
