@@ -45,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("actions", &["base", "policy"]), // the only one that starts processes
     ("snapshot", EVERYTHING_BELOW_SNAPSHOT),
     ("restore", EVERYTHING_BELOW_RESTORE),
+    ("mount", EVERYTHING_BELOW_RESTORE),
     ("maintenance", EVERYTHING_BELOW_RESTORE),
 ];
 
@@ -65,7 +66,7 @@ const EVERYTHING_BELOW_SNAPSHOT: &[&str] = &[
     "actions",
 ];
 
-/// `restore` and `maintenance` do not know each other.
+/// `restore`, `mount` and `maintenance` do not know each other.
 const EVERYTHING_BELOW_RESTORE: &[&str] = &[
     "base",
     "blob",

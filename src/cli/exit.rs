@@ -147,6 +147,7 @@ from_library!(
     packhorse::format::Error,
     packhorse::index::Error,
     packhorse::manifest::Error,
+    packhorse::mount::Error,
     packhorse::object::Error,
     packhorse::policy::Error,
     packhorse::repo::Error,

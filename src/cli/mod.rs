@@ -16,6 +16,7 @@ mod exit;
 mod globals;
 mod list;
 mod moment;
+mod mount;
 mod output;
 mod password;
 mod policy;
@@ -62,6 +63,11 @@ enum Command {
     /// List a directory in the repository.
     #[command(visible_alias = "ls")]
     List(list::Args),
+    /// Show snapshots as a file system.
+    Mount(mount::Args),
+    /// Take the mount of a killed process away.
+    #[command(hide = true)]
+    MountGuard(mount::GuardArgs),
     /// Say what is saved, how, and for how long.
     #[command(subcommand, visible_alias = "policies")]
     Policy(policy::Command),
@@ -84,6 +90,8 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<()> {
         Command::Demo(args) => demo::run(ctx, args),
         Command::Diff(args) => diff::run(ctx, args),
         Command::List(args) => list::run(ctx, args),
+        Command::Mount(args) => mount::run(ctx, args),
+        Command::MountGuard(args) => mount::run_guard(args),
         Command::Policy(command) => policy::run(ctx, command),
         Command::Repository(command) => repository::run(ctx, command),
         Command::Restore(args) => restore::run(ctx, args),

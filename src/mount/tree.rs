@@ -1,0 +1,178 @@
+//! What is mounted as a tree of numbered nodes. Knows nothing of the kernel.
+
+use super::listings::Listings;
+use super::numbers::{NO_SNAPSHOT, Numbers, Place, ROOT, ROOT_DIRECTORY};
+use super::{Error, Result, Top};
+use crate::object::{ObjectId, ObjectReader};
+use crate::snapshot::{self, DirEntry, EntryType, Listing};
+use std::sync::Arc;
+
+/// Longest name that Linux takes, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Something in the tree.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) number: u64,
+    pub(super) entry: DirEntry,
+}
+
+#[derive(Debug)]
+pub(super) struct Tree {
+    objects: ObjectReader,
+    top: Top,
+    numbers: Numbers,
+    listings: Listings,
+}
+
+impl Tree {
+    pub(super) fn new(objects: ObjectReader, top: Top, listings: Listings) -> Self {
+        let numbers = Numbers::new(matches!(top, Top::Directory(_)));
+        Self { objects, top, numbers, listings }
+    }
+
+    pub(super) fn objects(&self) -> &ObjectReader {
+        &self.objects
+    }
+
+    pub(super) fn root(&self) -> Node {
+        let entry = match &self.top {
+            Top::Directory(entry) => entry.as_ref().clone(),
+            Top::All(sources) => sources.root(),
+        };
+        Node { number: ROOT, entry }
+    }
+
+    /// The directory of a number.
+    pub(super) fn directory(&self, number: u64) -> Result<u32> {
+        self.numbers.directory(number).ok_or(Error::Unknown { number })
+    }
+
+    /// The listing of a directory, if it is in memory.
+    pub(super) fn listing_in_memory(&self, directory: u32) -> Option<Arc<Listing>> {
+        self.listings.get(directory)
+    }
+
+    /// The listing of a directory; those above are read, too, where they are not in memory.
+    pub(super) fn listing(&self, directory: u32) -> Result<Arc<Listing>> {
+        let mut way = vec![directory];
+        let mut above = None;
+        while let Some(place) = way.last().and_then(|below| self.numbers.place_of_directory(*below)) {
+            if let Some(listing) = way.last().and_then(|below| self.listings.get(*below)) {
+                way.pop();
+                above = Some(listing);
+                break;
+            }
+            way.push(place.directory);
+        }
+        while let Some(below) = way.pop() {
+            let load = || self.load(below, above.as_deref());
+            above = Some(self.listings.get_or_load(below, load)?);
+        }
+        above.ok_or(Error::Unknown { number: Numbers::of_directory(directory) })
+    }
+
+    fn load(&self, directory: u32, above: Option<&Listing>) -> Result<Listing> {
+        let place = self.numbers.place_of_directory(directory);
+        let entry = place.zip(above).and_then(|(place, above)| above.get(place.member as usize));
+        let outcome = match (&self.top, place, entry) {
+            (Top::Directory(root), None, _) => self.read(directory, root.obj),
+            (Top::All(sources), None, _) => Ok(sources.users()),
+            (Top::All(sources), Some(place), Some(entry))
+                if self.numbers.snapshot_of(directory) == NO_SNAPSHOT =>
+            {
+                match self.name_of(place.directory) {
+                    None => Ok(sources.paths(&entry.name)),
+                    Some(user) => sources.snapshots(&user, &entry.name),
+                }
+            }
+            (_, _, Some(entry)) => self.read(directory, entry.obj),
+            (_, Some(_), None) => return Err(Error::Unknown { number: Numbers::of_directory(directory) }),
+        };
+        outcome.map_err(|source| Error::Directory {
+            path: self.path(Numbers::of_directory(directory)),
+            source: Arc::new(source),
+        })
+    }
+
+    fn read(&self, directory: u32, id: ObjectId) -> Result<Listing, snapshot::Error> {
+        Listing::read(&self.objects, id, |entry| {
+            let is_possible = is_possible(&entry.name);
+            if !is_possible {
+                let path = self.path(Numbers::of_directory(directory));
+                tracing::warn!("{path} has a member with the name {:?}, which cannot be shown", entry.name);
+            }
+            is_possible
+        })
+    }
+
+    /// The name of a directory; `None` for the root.
+    fn name_of(&self, directory: u32) -> Option<String> {
+        let place = self.numbers.place_of_directory(directory)?;
+        Some(self.listing(place.directory).ok()?.get(place.member as usize)?.name)
+    }
+
+    /// The member of a name.
+    pub(super) fn lookup(&self, directory: u32, listing: &Listing, name: &str) -> Result<Option<Node>> {
+        match listing.position(name) {
+            Some(member) => self.member(directory, listing, member),
+            None => Ok(None),
+        }
+    }
+
+    /// The member of a number in its listing.
+    pub(super) fn member(&self, directory: u32, listing: &Listing, member: usize) -> Result<Option<Node>> {
+        let (Some(entry), Ok(number)) = (listing.get(member), u32::try_from(member)) else { return Ok(None) };
+        let place = Place { directory, member: number };
+        let number = match entry.kind {
+            EntryType::Directory => {
+                Numbers::of_directory(self.numbers.directory_at(place, !entry.obj.is_none())?)
+            }
+            _ => Numbers::of_member(place),
+        };
+        Ok(Some(Node { number, entry }))
+    }
+
+    /// The node of a number, if the listing it is in is in memory.
+    pub(super) fn node_in_memory(&self, number: u64) -> Option<Node> {
+        let Some(place) = self.numbers.place(number) else { return (number == ROOT).then(|| self.root()) };
+        let entry = self.listings.get(place.directory)?.get(place.member as usize)?;
+        Some(Node { number, entry })
+    }
+
+    /// The node of a number.
+    pub(super) fn node(&self, number: u64) -> Result<Node> {
+        if number == ROOT {
+            return Ok(self.root());
+        }
+        let unknown = || Error::Unknown { number };
+        let place = self.numbers.place(number).ok_or_else(unknown)?;
+        let entry = self.listing(place.directory)?.get(place.member as usize).ok_or_else(unknown)?;
+        Ok(Node { number, entry })
+    }
+
+    /// The number of the directory above another.
+    pub(super) fn above(&self, directory: u32) -> u64 {
+        let place = self.numbers.place_of_directory(directory);
+        Numbers::of_directory(place.map_or(ROOT_DIRECTORY, |place| place.directory))
+    }
+
+    /// Where a node is, for messages: as far as it can be told.
+    pub(super) fn path(&self, number: u64) -> String {
+        let mut names = Vec::new();
+        let mut next = self.numbers.place(number);
+        while let Some(place) = next {
+            let entry = self.listings.get(place.directory).and_then(|above| above.get(place.member as usize));
+            names.push(entry.map_or_else(|| "…".to_owned(), |entry| entry.name));
+            next = self.numbers.place_of_directory(place.directory);
+        }
+        names.reverse();
+        format!("/{}", names.join("/"))
+    }
+}
+
+/// Whether the kernel takes such a name from a file system.
+fn is_possible(name: &str) -> bool {
+    let is_dots = name == "." || name == "..";
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && !is_dots && !name.contains(['/', '\0'])
+}
