@@ -29,6 +29,7 @@ mod interruptions;
 mod look;
 mod migrate;
 mod model;
+mod mount;
 mod order;
 mod policy_documents;
 mod repair;
