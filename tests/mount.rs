@@ -263,7 +263,10 @@ fn all_snapshots_are_found_by_source_and_time() {
     assert_eq!(names(&mount.point.join(&user)), [path.as_str()]);
     let times = mount.point.join(&user).join(&path);
     assert_eq!(names(&times), ["20240102-030405", "20240102-030405 (2)", "20250607-080910"]);
-    assert_eq!(fs::read(times.join("20240102-030405/a.txt")).unwrap(), b"first");
+    let mut of_one_moment = ["20240102-030405", "20240102-030405 (2)"]
+        .map(|name| fs::read_to_string(times.join(name).join("a.txt")).unwrap());
+    of_one_moment.sort();
+    assert_eq!(of_one_moment, ["first", "second"]);
     assert_eq!(fs::read(times.join("20250607-080910/a.txt")).unwrap(), b"second");
     assert!(fs::metadata(mount.point.join("nobody@nowhere")).is_err());
     mount.end();
@@ -357,4 +360,67 @@ fn what_cannot_be_mounted_is_one_clear_error() {
         let run = home.run(&["mount", what, point]).expect(1);
         assert!(run.stderr.contains(words), "{run:?}");
     }
+}
+
+#[test]
+fn links_attributes_holes_and_special_files_are_there() {
+    use rustix::fs::{CWD, FileType, Mode, XattrFlags, getxattr, lsetxattr, mknodat};
+    use std::os::unix::fs::FileTypeExt;
+    if !can_mount() {
+        return;
+    }
+    let home = Home::connected();
+    let src = home.path("src");
+    write(&src.join("one"), b"one file");
+    fs::create_dir(src.join("sub")).unwrap();
+    fs::hard_link(src.join("one"), src.join("sub/two")).unwrap();
+    write(&src.join("alone"), b"one file");
+    let sparse = File::options().write(true).create_new(true).open(src.join("sparse")).unwrap();
+    sparse.write_all_at(b"end", 20 << 20).unwrap();
+    drop(sparse);
+    mknodat(CWD, src.join("fifo"), FileType::Fifo, Mode::from_raw_mode(0o640), 0).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let device = rustix::fs::makedev(259, 300);
+    let has_device =
+        is_root && mknodat(CWD, src.join("device"), FileType::BlockDevice, Mode::RUSR, device).is_ok();
+    let has_xattrs = lsetxattr(src.join("one"), "user.word", b"\0value", XattrFlags::empty()).is_ok();
+    if !has_xattrs {
+        eprintln!("skipped: extended attributes");
+    }
+    let mount = Mount::start(&home, &snapshot(&home, &[]), &[]);
+    let seen = |name: &str| fs::symlink_metadata(mount.point.join(name)).unwrap();
+    let (one, two, alone) = (seen("one"), seen("sub/two"), seen("alone"));
+    assert_eq!((one.ino(), one.nlink(), two.nlink(), alone.nlink()), (two.ino(), 2, 2, 1));
+    assert_ne!(one.ino(), alone.ino());
+    assert_eq!(fs::read(mount.point.join("sub/two")).unwrap(), b"one file");
+    let listed = fs::read_dir(mount.point.join("sub")).unwrap().next().unwrap().unwrap();
+    assert_eq!(std::os::unix::fs::DirEntryExt::ino(&listed), one.ino());
+    assert!(seen("fifo").file_type().is_fifo() && seen("fifo").mode() & 0o777 == 0o640);
+    if has_device {
+        assert!(seen("device").file_type().is_block_device());
+        assert_eq!(seen("device").rdev(), device);
+    }
+    let mut value = [0; 100];
+    if has_xattrs {
+        assert_eq!(getxattr(mount.point.join("sub/two"), "user.word", &mut value).unwrap(), 6);
+        assert_eq!(&value[..6], b"\0value");
+        let mut short = [0; 3];
+        assert_eq!(getxattr(mount.point.join("one"), "user.word", &mut short), Err(rustix::io::Errno::RANGE));
+    }
+    assert_eq!(getxattr(mount.point.join("alone"), "user.word", &mut value), Err(rustix::io::Errno::NODATA));
+    let sparse = seen("sparse");
+    assert_eq!(sparse.len(), (20 << 20) + 3);
+    let file = File::open(mount.point.join("sparse")).unwrap();
+    if fs::symlink_metadata(src.join("sparse")).unwrap().blocks() < 1000 {
+        assert!(sparse.blocks() < 1000, "{}", sparse.blocks());
+        let data = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)).unwrap();
+        assert!(data > 1 << 20 && data <= 20 << 20, "{data}");
+    }
+    let mut end = [0; 10];
+    assert_eq!(file.read_at(&mut end, (20 << 20) - 4).unwrap(), 7);
+    assert_eq!(&end[..7], b"\0\0\0\0end");
+    let id = home.run(&["snapshot", "list", "--json"]).expect(0).json()[0]["id"].as_str().unwrap().to_owned();
+    let long = home.run(&["ls", "-l", &id]).expect(0).stdout;
+    assert!(long.lines().any(|line| line.starts_with("prw-r-----") && line.ends_with(" fifo")), "{long}");
+    mount.end();
 }

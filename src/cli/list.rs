@@ -5,7 +5,8 @@ use super::context::Context;
 use super::exit::Failure;
 use packhorse::object::ObjectId;
 use packhorse::repo::Repository;
-use packhorse::snapshot::{self, DirEntry, DirSummary, EntryType};
+use packhorse::snapshot::{self, DirEntry, DirSummary, EntryType, SpecialEntry};
+use packhorse::source::SpecialKind;
 use std::fmt::Write;
 
 /// Flags of the command.
@@ -92,6 +93,9 @@ impl Lister<'_> {
             let comes_by_itself = self.args.recursive && member.kind == EntryType::Directory;
             if comes_by_itself { Ok(()) } else { self.print(&member, prefix) }
         })?;
+        for special in directory.specials() {
+            self.print_special(special, prefix)?;
+        }
         if let Some(summary) = directory.summary.filter(|_| self.args.error_summary.unwrap_or(true)) {
             self.say_errors(&summary);
         }
@@ -137,6 +141,31 @@ impl Lister<'_> {
             out.line(format_args!("{} {size:>12} {time} {object:<34} {name}", mode_text(entry)))
         } else if self.args.show_object_id {
             out.line(format_args!("{object:<34} {name}"))
+        } else {
+            out.line(name)
+        }
+    }
+
+    /// Where the bytes of a file stand, a device has its numbers; there is no object.
+    fn print_special(&self, special: &SpecialEntry, prefix: &str) -> Result<()> {
+        let entry = special.as_entry();
+        let name = format!("{prefix}{}", entry.name);
+        let mut out = self.ctx.stdout();
+        if self.args.long {
+            let (letters, size) = match special.kind() {
+                Some(SpecialKind::Fifo) => ("p", "0".to_owned()),
+                Some(SpecialKind::Socket) => ("S", "0".to_owned()),
+                Some(SpecialKind::CharDevice { major, minor }) => ("Dc", format!("{major},{minor}")),
+                Some(SpecialKind::BlockDevice { major, minor }) => ("D", format!("{major},{minor}")),
+                None => ("?", "0".to_owned()),
+            };
+            let permissions = mode_text(&entry);
+            let permissions = permissions.trim_start_matches(['u', 'g', 't']);
+            let permissions = permissions.get(permissions.len().saturating_sub(9)..).unwrap_or_default();
+            let time = self.ctx.zone().format(entry.mtime);
+            out.line(format_args!("{letters}{permissions} {size:>12} {time} {:<34} {name}", ""))
+        } else if self.args.show_object_id {
+            out.line(format_args!("{:<34} {name}", ""))
         } else {
             out.line(name)
         }

@@ -4,6 +4,7 @@ use super::contents::Contents;
 use super::tree::Node;
 use super::{Error, Result};
 use crate::object::{self, ObjectId, ObjectReader, Segment};
+use crate::source::{Hole, Holes};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::ops::Range;
@@ -21,11 +22,34 @@ pub(super) struct OpenFile {
     pub(super) number: u64,
     object: ObjectId,
     size: u64,
+    holes: Option<Box<Holes>>,
     segments: OnceLock<Vec<Segment>>,
     /// Where the last read ended.
     last_end: AtomicU64,
     /// Up to where contents were asked for ahead.
     ahead: AtomicU64,
+}
+
+impl OpenFile {
+    /// The first byte from `offset` on that is data, or that is in a hole; `None` if `offset` is behind the end, or no
+    /// data follows. The end of a file is a hole.
+    pub(super) fn seek(&self, offset: u64, to_data: bool) -> Option<u64> {
+        if offset >= self.size {
+            return None;
+        }
+        let holes = match self.holes.as_deref() {
+            Some(Holes::At(holes)) => &**holes,
+            Some(Holes::Scattered) | None => &[],
+        };
+        let end = |hole: &Hole| hole.offset.saturating_add(hole.length);
+        let hole = holes.iter().find(|hole| end(hole) > offset);
+        match (hole, to_data) {
+            (Some(hole), true) if hole.offset <= offset => Some(end(hole)).filter(|data| *data < self.size),
+            (_, true) => Some(offset),
+            (Some(hole), false) => Some(hole.offset.max(offset)),
+            (None, false) => Some(self.size),
+        }
+    }
 }
 
 /// Bytes of a file.
@@ -69,6 +93,7 @@ impl Files {
             number: node.number,
             object: node.entry.obj,
             size: node.entry.size,
+            holes: node.entry.supplement.as_ref().and_then(|supplement| supplement.holes.clone()),
             segments: OnceLock::new(),
             last_end: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
@@ -159,5 +184,36 @@ impl Files {
     /// Brings a content into memory. Whoever needs it hears of a failure then.
     pub(super) fn fetch(&self, file: &OpenFile, segment: &Segment) {
         self.content(file, segment).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_found() {
+        let hole = |offset, length| Hole { offset, length };
+        let file = OpenFile {
+            number: 1,
+            object: ObjectId::NONE,
+            size: 100,
+            holes: Holes::listed(vec![hole(10, 20), hole(90, 10)]).map(Box::new),
+            segments: OnceLock::new(),
+            last_end: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
+        };
+        for (offset, data, gap) in [
+            (0, Some(0), Some(10)),
+            (10, Some(30), Some(10)),
+            (15, Some(30), Some(15)),
+            (30, Some(30), Some(90)),
+            (95, None, Some(95)),
+            (100, None, None),
+        ] {
+            assert_eq!((file.seek(offset, true), file.seek(offset, false)), (data, gap), "{offset}");
+        }
+        let whole = OpenFile { holes: None, ..file };
+        assert_eq!((whole.seek(5, true), whole.seek(5, false)), (Some(5), Some(100)));
     }
 }

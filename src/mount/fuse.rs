@@ -6,17 +6,19 @@
 use super::files::Files;
 use super::numbers::ROOT;
 use super::pool::Pool;
-use super::tree::{Node, Tree};
+use super::tree::{Node, Tree, hard_link};
 use super::{Error, Result};
 use crate::base::{Timestamp, error_chain};
-use crate::snapshot::{EntryType, Listing};
+use crate::snapshot::{DirEntry, EntryType, Listing};
+use crate::source::{Holes, SpecialKind, Xattrs};
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, Request,
+    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +29,9 @@ const NEVER_REUSED: Generation = Generation(0);
 const LINK_BYTES_MAX: u64 = 4095;
 const BLOCK_BYTES: u32 = 4096;
 const NAME_BYTES_MAX: u32 = 255;
+/// The two ways of seeking that are not the kernel's own business.
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
 /// `.` and `..` come before the members.
 const DOTS: u64 = 2;
 
@@ -43,16 +48,25 @@ pub(super) struct Fuse {
     shared: Arc<Shared>,
     names: Pool,
     reads: Arc<Pool>,
-    traces: bool,
+    options: FuseOptions,
+}
+
+/// What of the options is decided here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FuseOptions {
+    /// The kernel checks who may do what, lists of access included.
+    pub(super) checks_access: bool,
+    /// Every request is logged.
+    pub(super) traces: bool,
 }
 
 impl Fuse {
-    pub(super) fn new(shared: Shared, names: Pool, reads: Pool, traces: bool) -> Self {
-        Self { shared: Arc::new(shared), names, reads: Arc::new(reads), traces }
+    pub(super) fn new(shared: Shared, names: Pool, reads: Pool, options: FuseOptions) -> Self {
+        Self { shared: Arc::new(shared), names, reads: Arc::new(reads), options }
     }
 
     fn trace(&self, what: &str, number: INodeNo, more: &dyn std::fmt::Debug) {
-        if self.traces {
+        if self.options.traces {
             tracing::debug!("{what} {} {more:?}", self.shared.tree.path(number.0));
         }
     }
@@ -103,13 +117,15 @@ impl Filesystem for Fuse {
             // An old kernel does without.
             config.add_capabilities(flag).ok();
         }
+        if self.options.checks_access {
+            config.add_capabilities(InitFlags::FUSE_POSIX_ACL).ok();
+        }
         Ok(())
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.trace("lookup", parent, &name);
-        // All stored names are texts.
-        let Some(name) = name.to_str().map(str::to_owned) else { return reply.error(Errno::ENOENT) };
+        let name = name.as_bytes().to_vec();
         self.with_listing(parent, move |shared, listing| {
             let node =
                 listing.and_then(|(directory, listing)| shared.tree.lookup(directory, &listing, &name));
@@ -211,7 +227,7 @@ impl Filesystem for Fuse {
                     }
                 }
                 members(shared, directory, &listing, offset, |next, node| {
-                    let name = node.entry.name.as_str();
+                    let name = OsStr::from_bytes(node.entry.name_bytes());
                     reply.add(INodeNo(node.number), next, file_type(node), name)
                 })
             });
@@ -242,7 +258,7 @@ impl Filesystem for Fuse {
                     }
                 }
                 members(shared, directory, &listing, offset, |next, node| {
-                    let (number, name) = (INodeNo(node.number), node.entry.name.as_str());
+                    let (number, name) = (INodeNo(node.number), OsStr::from_bytes(node.entry.name_bytes()));
                     reply.add(number, next, name, &TTL, &attributes(node), NEVER_REUSED)
                 })
             });
@@ -251,6 +267,50 @@ impl Filesystem for Fuse {
                 Err(error) => reply.error(errno(&error)),
             }
         });
+    }
+
+    fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let name = name.as_bytes().to_vec();
+        self.with_node(ino, move |_, node| match node {
+            Ok(node) => match xattrs(&node).and_then(|xattrs| xattrs.get(&name)) {
+                Some(value) => reply_with(value, size, reply),
+                None => reply.error(Errno::NO_XATTR),
+            },
+            Err(error) => reply.error(errno(&error)),
+        });
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        self.with_node(ino, move |_, node| match node {
+            Ok(node) => {
+                let names = xattrs(&node).into_iter().flat_map(Xattrs::iter);
+                let names: Vec<u8> = names.flat_map(|(name, _)| [name, b"\0"].concat()).collect();
+                reply_with(&names, size, reply);
+            }
+            Err(error) => reply.error(errno(&error)),
+        });
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let Some(file) = self.shared.files.get(handle.0) else { return reply.error(Errno::EBADF) };
+        let to_data = match whence {
+            SEEK_DATA => true,
+            SEEK_HOLE => false,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let found = u64::try_from(offset).ok().and_then(|offset| file.seek(offset, to_data));
+        match found.and_then(|found| i64::try_from(found).ok()) {
+            Some(found) => reply.offset(found),
+            None => reply.error(Errno::ENXIO),
+        }
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
@@ -307,6 +367,14 @@ fn errno(error: &Error) -> Errno {
 }
 
 fn file_type(node: &Node) -> FileType {
+    if let Some(special) = node.special {
+        return match special {
+            SpecialKind::Fifo => FileType::NamedPipe,
+            SpecialKind::Socket => FileType::Socket,
+            SpecialKind::CharDevice { .. } => FileType::CharDevice,
+            SpecialKind::BlockDevice { .. } => FileType::BlockDevice,
+        };
+    }
     match node.entry.kind {
         EntryType::Directory => FileType::Directory,
         EntryType::Symlink => FileType::Symlink,
@@ -321,7 +389,7 @@ fn attributes(node: &Node) -> FileAttr {
     FileAttr {
         ino: INodeNo(if node.number == 0 { ROOT } else { node.number }),
         size,
-        blocks: if kind == FileType::RegularFile { size.div_ceil(512) } else { 0 },
+        blocks: if kind == FileType::RegularFile { blocks(entry) } else { 0 },
         atime: mtime,
         mtime,
         ctime: mtime,
@@ -329,12 +397,46 @@ fn attributes(node: &Node) -> FileAttr {
         kind,
         perm: entry.mode.posix() as u16,
         // Of a directory: the others inside are not counted, which 1 says to those who would rely on it.
-        nlink: 1,
+        nlink: hard_link(entry).map_or(1, |link| u32::try_from(link.links).unwrap_or(u32::MAX)),
         uid: entry.uid,
         gid: entry.gid,
-        rdev: 0,
+        rdev: device_number(node.special),
         blksize: BLOCK_BYTES,
         flags: 0,
+    }
+}
+
+/// Of 512 bytes; holes take none.
+fn blocks(entry: &DirEntry) -> u64 {
+    let holes = entry.supplement.as_ref().and_then(|supplement| supplement.holes.as_deref());
+    let gaps = match holes {
+        Some(Holes::At(holes)) => holes.iter().map(|hole| hole.length).fold(0, u64::saturating_add),
+        Some(Holes::Scattered) | None => 0,
+    };
+    entry.size.saturating_sub(gaps).div_ceil(512)
+}
+
+/// As the kernel takes it: 12 bits of the major number amid the 20 of the minor.
+fn device_number(special: Option<SpecialKind>) -> u32 {
+    match special {
+        Some(SpecialKind::CharDevice { major, minor } | SpecialKind::BlockDevice { major, minor }) => {
+            (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xf_ff00) << 12)
+        }
+        _ => 0,
+    }
+}
+
+/// The extended attributes of a node.
+fn xattrs(node: &Node) -> Option<&Xattrs> {
+    node.entry.supplement.as_ref()?.xattrs.as_deref()
+}
+
+/// Answers with the bytes, with their number where that was asked for, or that there is no room for them.
+fn reply_with(bytes: &[u8], room: u32, reply: ReplyXattr) {
+    match bytes.len() {
+        length if room == 0 => reply.size(length as u32),
+        length if length > room as usize => reply.error(Errno::ERANGE),
+        _ => reply.data(bytes),
     }
 }
 
@@ -347,6 +449,15 @@ fn system_time(time: Timestamp) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn device_numbers_are_the_kernels() {
+        for (major, minor) in [(1, 3), (8, 17), (259, 300), (4095, 0xf_ffff)] {
+            let number = device_number(Some(SpecialKind::BlockDevice { major, minor }));
+            let found = ((number & 0xf_ff00) >> 8, (number & 0xff) | ((number >> 12) & 0xf_ff00));
+            assert_eq!(found, (major, minor));
+        }
+    }
 
     #[test]
     fn times_are_exact_on_both_sides_of_1970() {

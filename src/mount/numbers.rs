@@ -10,6 +10,7 @@
 //! A member's number is its place in its directory, which never changes; so nothing is kept for files of one name.
 
 use super::{Error, Result};
+use crate::object::ObjectId;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
@@ -38,8 +39,15 @@ struct Directory {
     snapshot: u32,
 }
 
-/// What makes a file of several names one: the snapshot, and what its entries say.
-pub(super) type LinkKey = (u32, u64, u64);
+/// What makes a file of several names one. The object is part of it: names that were read at different times may stand
+/// for different data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LinkKey {
+    pub(super) snapshot: u32,
+    pub(super) device: Option<u64>,
+    pub(super) inode: u64,
+    pub(super) object: ObjectId,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -165,10 +173,11 @@ mod tests {
             assert_eq!(numbers.place(Numbers::of_member(file)), Some(file));
             assert_eq!(numbers.directory(Numbers::of_member(file)), None);
         }
-        let link = numbers.of_link((0, 0, 9), place(sub, 3));
-        assert_eq!(numbers.of_link((0, 0, 9), place(0, 1)), link);
+        let key = |snapshot| LinkKey { snapshot, device: None, inode: 9, object: ObjectId::NONE };
+        let link = numbers.of_link(key(0), place(sub, 3));
+        assert_eq!(numbers.of_link(key(0), place(0, 1)), link);
         assert_eq!(numbers.place(link), Some(place(sub, 3)));
-        assert_ne!(numbers.of_link((1, 0, 9), place(0, 1)), link, "another snapshot");
+        assert_ne!(numbers.of_link(key(1), place(0, 1)), link, "another snapshot");
         assert_eq!((numbers.directory(ROOT), numbers.place(ROOT)), (Some(0), None));
         assert_eq!((numbers.directory(99 << 32), numbers.place(99 << 32 | 5)), (None, None));
     }

@@ -1,7 +1,7 @@
 //! From mounting to unmounting.
 
 use super::files::Files;
-use super::fuse::{Fuse, Shared};
+use super::fuse::{Fuse, FuseOptions, Shared};
 use super::listings::Listings;
 use super::pool::Pool;
 use super::tree::Tree;
@@ -60,7 +60,8 @@ pub fn mount(objects: &ObjectReader, top: Top, point: &Path, options: &MountOpti
     };
     let names = Pool::start("names", NAME_THREADS).map_err(failed)?;
     let reads = Pool::start("reads", readers).map_err(failed)?;
-    let fuse = Fuse::new(shared, names, reads, options.traces);
+    let answers = FuseOptions { checks_access: options.allow_other, traces: options.traces };
+    let fuse = Fuse::new(shared, names, reads, answers);
     let mut session = Session::new(fuse, point, &config(options)).map_err(failed)?;
     let unmounter = session.unmount_callable();
     let (sender, ended) = bounded(1);

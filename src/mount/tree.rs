@@ -1,10 +1,11 @@
 //! What is mounted as a tree of numbered nodes. Knows nothing of the kernel.
 
 use super::listings::Listings;
-use super::numbers::{NO_SNAPSHOT, Numbers, Place, ROOT, ROOT_DIRECTORY};
+use super::numbers::{LinkKey, NO_SNAPSHOT, Numbers, Place, ROOT, ROOT_DIRECTORY};
 use super::{Error, Result, Top};
 use crate::object::{ObjectId, ObjectReader};
-use crate::snapshot::{self, DirEntry, EntryType, Listing};
+use crate::snapshot::{self, DirEntry, EntryType, HardLink, Listing, Member};
+use crate::source::SpecialKind;
 use std::sync::Arc;
 
 /// Longest name that Linux takes, in bytes.
@@ -15,6 +16,14 @@ const NAME_BYTES_MAX: usize = 255;
 pub(super) struct Node {
     pub(super) number: u64,
     pub(super) entry: DirEntry,
+    pub(super) special: Option<SpecialKind>,
+}
+
+impl Node {
+    fn new(number: u64, member: Member) -> Self {
+        let Member { entry, special } = member;
+        Self { number, entry, special }
+    }
 }
 
 #[derive(Debug)]
@@ -40,7 +49,7 @@ impl Tree {
             Top::Directory(entry) => entry.as_ref().clone(),
             Top::All(sources) => sources.root(),
         };
-        Node { number: ROOT, entry }
+        Node { number: ROOT, entry, special: None }
     }
 
     /// The directory of a number.
@@ -74,7 +83,8 @@ impl Tree {
 
     fn load(&self, directory: u32, above: Option<&Listing>) -> Result<Listing> {
         let place = self.numbers.place_of_directory(directory);
-        let entry = place.zip(above).and_then(|(place, above)| above.get(place.member as usize));
+        let member = place.zip(above).and_then(|(place, above)| above.get(place.member as usize));
+        let entry = member.map(|member| member.entry);
         let outcome = match (&self.top, place, entry) {
             (Top::Directory(root), None, _) => self.read(directory, root.obj),
             (Top::All(sources), None, _) => Ok(sources.users()),
@@ -97,7 +107,7 @@ impl Tree {
 
     fn read(&self, directory: u32, id: ObjectId) -> Result<Listing, snapshot::Error> {
         Listing::read(&self.objects, id, |entry| {
-            let is_possible = is_possible(&entry.name);
+            let is_possible = is_possible(entry.name_bytes());
             if !is_possible {
                 let path = self.path(Numbers::of_directory(directory));
                 tracing::warn!("{path} has a member with the name {:?}, which cannot be shown", entry.name);
@@ -109,11 +119,11 @@ impl Tree {
     /// The name of a directory; `None` for the root.
     fn name_of(&self, directory: u32) -> Option<String> {
         let place = self.numbers.place_of_directory(directory)?;
-        Some(self.listing(place.directory).ok()?.get(place.member as usize)?.name)
+        Some(self.listing(place.directory).ok()?.get(place.member as usize)?.entry.name)
     }
 
     /// The member of a name.
-    pub(super) fn lookup(&self, directory: u32, listing: &Listing, name: &str) -> Result<Option<Node>> {
+    pub(super) fn lookup(&self, directory: u32, listing: &Listing, name: &[u8]) -> Result<Option<Node>> {
         match listing.position(name) {
             Some(member) => self.member(directory, listing, member),
             None => Ok(None),
@@ -122,22 +132,27 @@ impl Tree {
 
     /// The member of a number in its listing.
     pub(super) fn member(&self, directory: u32, listing: &Listing, member: usize) -> Result<Option<Node>> {
-        let (Some(entry), Ok(number)) = (listing.get(member), u32::try_from(member)) else { return Ok(None) };
-        let place = Place { directory, member: number };
-        let number = match entry.kind {
-            EntryType::Directory => {
+        let (Some(found), Ok(member)) = (listing.get(member), u32::try_from(member)) else { return Ok(None) };
+        let place = Place { directory, member };
+        let entry = &found.entry;
+        let number = match (entry.kind, hard_link(entry)) {
+            (EntryType::Directory, _) => {
                 Numbers::of_directory(self.numbers.directory_at(place, !entry.obj.is_none())?)
             }
-            _ => Numbers::of_member(place),
+            (_, None) => Numbers::of_member(place),
+            (_, Some(&HardLink { device, inode, .. })) => {
+                let snapshot = self.numbers.snapshot_of(directory);
+                self.numbers.of_link(LinkKey { snapshot, device, inode, object: entry.obj }, place)
+            }
         };
-        Ok(Some(Node { number, entry }))
+        Ok(Some(Node::new(number, found)))
     }
 
     /// The node of a number, if the listing it is in is in memory.
     pub(super) fn node_in_memory(&self, number: u64) -> Option<Node> {
         let Some(place) = self.numbers.place(number) else { return (number == ROOT).then(|| self.root()) };
-        let entry = self.listings.get(place.directory)?.get(place.member as usize)?;
-        Some(Node { number, entry })
+        let member = self.listings.get(place.directory)?.get(place.member as usize)?;
+        Some(Node::new(number, member))
     }
 
     /// The node of a number.
@@ -147,8 +162,8 @@ impl Tree {
         }
         let unknown = || Error::Unknown { number };
         let place = self.numbers.place(number).ok_or_else(unknown)?;
-        let entry = self.listing(place.directory)?.get(place.member as usize).ok_or_else(unknown)?;
-        Ok(Node { number, entry })
+        let member = self.listing(place.directory)?.get(place.member as usize).ok_or_else(unknown)?;
+        Ok(Node::new(number, member))
     }
 
     /// The number of the directory above another.
@@ -162,8 +177,9 @@ impl Tree {
         let mut names = Vec::new();
         let mut next = self.numbers.place(number);
         while let Some(place) = next {
-            let entry = self.listings.get(place.directory).and_then(|above| above.get(place.member as usize));
-            names.push(entry.map_or_else(|| "…".to_owned(), |entry| entry.name));
+            let member =
+                self.listings.get(place.directory).and_then(|above| above.get(place.member as usize));
+            names.push(member.map_or_else(|| "…".to_owned(), |member| member.entry.name));
             next = self.numbers.place_of_directory(place.directory);
         }
         names.reverse();
@@ -172,7 +188,13 @@ impl Tree {
 }
 
 /// Whether the kernel takes such a name from a file system.
-fn is_possible(name: &str) -> bool {
-    let is_dots = name == "." || name == "..";
-    !name.is_empty() && name.len() <= NAME_BYTES_MAX && !is_dots && !name.contains(['/', '\0'])
+fn is_possible(name: &[u8]) -> bool {
+    let is_dots = name == b"." || name == b"..";
+    let is_component = !name.iter().any(|byte| [b'/', 0].contains(byte));
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && !is_dots && is_component
+}
+
+/// What an entry says of its other names, if it has any.
+pub(super) fn hard_link(entry: &DirEntry) -> Option<&HardLink> {
+    entry.supplement.as_ref()?.hard_link.as_deref().filter(|link| link.links > 1)
 }

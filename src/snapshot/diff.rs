@@ -7,10 +7,10 @@
 //!
 //! Source: kopia `internal/diff/diff.go`; what is counted is counted as there.
 
-use super::directory_stream::read_members;
 use super::packed::PackedEntries;
-use super::{DirEntry, EntryType, Error, Result};
+use super::{DirEntry, EntryType, Error, Result, SpecialEntry, stream_directory};
 use crate::object::ObjectReader;
+use crate::source::Xattrs;
 use serde::Serialize;
 
 /// How many entries of a kind differ, and in what.
@@ -76,6 +76,12 @@ pub struct MetadataDiff {
     pub uid: bool,
     /// Group.
     pub gid: bool,
+    /// Extended attributes, where both are known.
+    pub xattrs: bool,
+}
+
+fn xattrs(entry: &DirEntry) -> Option<&Xattrs> {
+    entry.supplement.as_ref().and_then(|supplement| supplement.known_xattrs())
 }
 
 impl MetadataDiff {
@@ -87,6 +93,7 @@ impl MetadataDiff {
             mtime: old.mtime != new.mtime,
             uid: old.uid != new.uid,
             gid: old.gid != new.gid,
+            xattrs: matches!((xattrs(old), xattrs(new)), (Some(old), Some(new)) if old != new),
         }
     }
 
@@ -147,12 +154,14 @@ impl<E: From<Error>, R: FnMut(Difference<'_>) -> Result<(), E>> Diff<'_, R> {
         if pair.path != "." {
             self.report(pair)?;
         }
-        let old = self.members(pair.old.as_ref())?;
+        let (old, old_specials) = self.members(pair.old.as_ref())?;
+        let mut new_specials = Vec::new();
         let mut is_matched = vec![false; old.len()];
         let first = self.waiting.len();
         let mut outcome = Ok(());
         if let Some(new) = pair.new.as_ref().filter(|new| new.kind == EntryType::Directory) {
-            read_members(self.objects, new.obj, |new| {
+            let objects = self.objects;
+            let rest = stream_directory(objects, new.obj, |new| {
                 if outcome.is_ok() {
                     let at = old.position(&new.name);
                     at.and_then(|at| is_matched.get_mut(at)).into_iter().for_each(|matched| *matched = true);
@@ -160,7 +169,9 @@ impl<E: From<Error>, R: FnMut(Difference<'_>) -> Result<(), E>> Diff<'_, R> {
                     let old = at.and_then(|at| old.get(at)).map(DirEntry::as_listed);
                     outcome = self.entry(Pair { path, old, new: Some(new.as_listed()) });
                 }
+                Ok::<_, Error>(())
             })?;
+            new_specials = rest.specials().to_vec();
         }
         outcome?;
         for at in is_matched.iter().enumerate().filter(|(_, matched)| !**matched).map(|(at, _)| at) {
@@ -168,17 +179,40 @@ impl<E: From<Error>, R: FnMut(Difference<'_>) -> Result<(), E>> Diff<'_, R> {
                 self.entry(Pair { path: format!("{}/{}", pair.path, old.name), old: Some(old), new: None })?;
             }
         }
+        self.specials(&pair.path, &old_specials, &new_specials)?;
         self.waiting[first..].reverse();
         Ok(())
     }
 
-    fn members(&self, directory: Option<&DirEntry>) -> Result<PackedEntries, Error> {
+    fn members(&self, directory: Option<&DirEntry>) -> Result<(PackedEntries, Vec<SpecialEntry>), Error> {
         let mut members = PackedEntries::default();
+        let mut specials = Vec::new();
         if let Some(directory) = directory.filter(|directory| directory.kind == EntryType::Directory) {
-            read_members(self.objects, directory.obj, |entry| members.push(entry))?;
+            let rest = stream_directory(self.objects, directory.obj, |entry| {
+                members.push(entry);
+                Ok::<_, Error>(())
+            })?;
             members.sort();
+            specials = rest.specials().to_vec();
         }
-        Ok(members)
+        Ok((members, specials))
+    }
+
+    /// Special files of one name are the same if their kinds are.
+    fn specials(&mut self, above: &str, old: &[SpecialEntry], new: &[SpecialEntry]) -> Result<(), E> {
+        let same = |of: &'_ [SpecialEntry], special: &SpecialEntry| {
+            let is_same =
+                |other: &&SpecialEntry| other.name == special.name && other.kind() == special.kind();
+            of.iter().find(is_same).map(SpecialEntry::as_entry)
+        };
+        let gone = old.iter().filter(|special| same(new, special).is_none());
+        let gone = gone.map(|special| (Some(special.as_entry()), None));
+        let there = new.iter().map(|special| (same(old, special), Some(special.as_entry())));
+        for (old, new) in gone.chain(there) {
+            let name = old.as_ref().or(new.as_ref()).map_or("", |entry| entry.name.as_str());
+            self.entry(Pair { path: format!("{above}/{name}"), old, new })?;
+        }
+        Ok(())
     }
 
     /// Counts and reports one entry, unless it is a directory to look into: that one waits.

@@ -118,7 +118,7 @@ impl DirEntry {
     }
 
     /// What directories are ordered by.
-    pub(super) fn name_bytes(&self) -> &[u8] {
+    pub fn name_bytes(&self) -> &[u8] {
         self.raw_name.as_deref().unwrap_or(self.name.as_bytes())
     }
 }

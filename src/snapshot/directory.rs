@@ -8,7 +8,9 @@
 //! see the same directory must write the same bytes.
 
 use super::dir_entry::{count, null_is_empty};
-use super::{DirEntry, DirSummary, DirectorySupplement, EntryError, EntryType, Error, Result, Supplement};
+use super::{
+    DirEntry, DirSummary, DirectorySupplement, EntryError, EntryType, Error, Result, SpecialEntry, Supplement,
+};
 use crate::base::{Collector, ExtraFields, Timestamp, gojson};
 use crate::object::{ObjectId, ObjectReader};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -93,6 +95,11 @@ impl DirectoryManifest {
         }
         complete(&mut summary, entries.is_empty(), own, own_mtime, incomplete);
         Self { entries, summary: Some(summary), ..Self::default() }
+    }
+
+    /// The special files.
+    pub fn specials(&self) -> &[SpecialEntry] {
+        self.supplement.as_ref().map_or(&[], |supplement| &supplement.specials)
     }
 
     /// Takes the members out, and keeps what is known of failures in the directory itself.

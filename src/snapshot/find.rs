@@ -6,7 +6,9 @@
 //!
 //! Memory follows the number of different directories, not of snapshots.
 
-use super::{DirEntry, EntryType, Error, NamePattern, Result, SnapshotManifest, stream_directory};
+use super::{
+    DirEntry, EntryType, Error, NamePattern, Result, SnapshotManifest, SpecialEntry, stream_directory,
+};
 use crate::base::Timestamp;
 use crate::manifest::ManifestId;
 use crate::object::{ObjectId, ObjectReader};
@@ -158,8 +160,13 @@ impl<E, F: FnMut(Error) -> Result<(), E>> Search<'_, F> {
             member = Some(entry);
             Err(Stop::Found)
         });
-        if let Err(Stop::Failed(error)) = outcome {
-            (self.failed)(error)?;
+        match outcome {
+            Err(Stop::Found) => {}
+            Err(Stop::Failed(error)) => (self.failed)(error)?,
+            Ok(rest) => {
+                let special = rest.specials().iter().find(|special| *special.name == *name.as_bytes());
+                member = special.map(SpecialEntry::as_entry);
+            }
         }
         self.on_the_way.insert(key, member.clone());
         Ok(member)
@@ -205,8 +212,12 @@ impl<E, F: FnMut(Error) -> Result<(), E>> Search<'_, F> {
             }
             Ok::<_, Error>(())
         });
-        if let Err(error) = outcome {
-            (self.failed)(error)?;
+        match outcome {
+            Ok(rest) => {
+                let specials = rest.specials().iter().map(SpecialEntry::as_entry);
+                found.own.extend(specials.filter(|special| pattern.matches(&special.name)));
+            }
+            Err(error) => (self.failed)(error)?,
         }
         Ok(Level { id, name, todo, found })
     }

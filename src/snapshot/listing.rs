@@ -1,14 +1,25 @@
 //! A whole directory in little memory, to be asked for members by name and by number.
 
-use super::directory_stream::read_members;
 use super::packed::PackedEntries;
-use super::{DirEntry, Result};
+use super::{DirEntry, Error, Result, stream_directory};
 use crate::object::{ObjectId, ObjectReader};
+use crate::source::SpecialKind;
+
+/// A member of a directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// Its entry; of a special file the one that it would have.
+    pub entry: DirEntry,
+    /// What a special file is.
+    pub special: Option<SpecialKind>,
+}
 
 /// The members of a directory, numbered from 0: for one directory always in the same way.
 #[derive(Debug, Default)]
 pub struct Listing {
     members: PackedEntries,
+    /// By name, numbered behind the others.
+    specials: Vec<Member>,
 }
 
 impl Listing {
@@ -22,13 +33,20 @@ impl Listing {
         mut keep: impl FnMut(&DirEntry) -> bool,
     ) -> Result<Self> {
         let mut members = PackedEntries::default();
-        read_members(objects, id, |entry| {
+        let manifest = stream_directory(objects, id, |entry| {
             if keep(&entry) {
                 members.push(DirEntry { summ: None, ..entry });
             }
+            Ok::<_, Error>(())
         })?;
         members.sort();
-        Ok(Self { members })
+        let special = |special: &super::SpecialEntry| {
+            let (entry, special) = (special.as_entry(), Some(special.kind()?));
+            keep(&entry).then_some(Member { entry, special })
+        };
+        let mut specials: Vec<_> = manifest.specials().iter().filter_map(special).collect();
+        specials.sort_by(|a, b| a.entry.name_bytes().cmp(b.entry.name_bytes()));
+        Ok(Self { members, specials })
     }
 
     /// A directory that is stored nowhere.
@@ -36,12 +54,12 @@ impl Listing {
         let mut members = PackedEntries::default();
         entries.into_iter().for_each(|entry| members.push(DirEntry { summ: None, ..entry }));
         members.sort();
-        Self { members }
+        Self { members, specials: Vec::new() }
     }
 
     /// How many members there are.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.members.len() + self.specials.len()
     }
 
     /// Whether there are none.
@@ -50,12 +68,19 @@ impl Listing {
     }
 
     /// The member of a number.
-    pub fn get(&self, number: usize) -> Option<DirEntry> {
-        self.members.get(number)
+    pub fn get(&self, number: usize) -> Option<Member> {
+        match number.checked_sub(self.members.len()) {
+            Some(special) => self.specials.get(special).cloned(),
+            None => Some(Member { entry: self.members.get(number)?, special: None }),
+        }
     }
 
     /// The number of the member of a name.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.members.position(name)
+    pub fn position(&self, name: &[u8]) -> Option<usize> {
+        let member = std::str::from_utf8(name).ok().and_then(|name| self.members.position(name));
+        member.or_else(|| {
+            let special = self.specials.binary_search_by(|member| member.entry.name_bytes().cmp(name));
+            Some(self.members.len() + special.ok()?)
+        })
     }
 }

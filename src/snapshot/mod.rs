@@ -41,7 +41,7 @@ pub use expire::{apply_retention, expired_snapshots};
 pub use find::{Holder, Version, Wanted, find_versions};
 pub use history::{HistoryStep, plan_history};
 pub use judges::{InvalidFiles, UnwantedFiles};
-pub use listing::Listing;
+pub use listing::{Listing, Member};
 pub use manifest::{SnapshotManifest, SnapshotStats};
 pub use migrate::Migrator;
 pub use mode::Mode;

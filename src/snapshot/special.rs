@@ -8,9 +8,9 @@
 //! what it rewrites. They count in no summary.
 
 use super::dir_entry::null_is_empty;
-use super::{Mode, Supplement, byte_name};
+use super::{DirEntry, Mode, Supplement, byte_name};
 use crate::base::gojson::is_zero;
-use crate::base::{ExtraFields, Timestamp, keeps_extra_fields};
+use crate::base::{ExtraFields, Timestamp, gojson, keeps_extra_fields};
 use crate::source::SpecialKind;
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,18 @@ impl SpecialEntry {
             SpecialKind::BlockDevice { major, minor } => ("b", major, minor),
         };
         Self { kind: letter.to_owned(), major, minor, ..Self::default() }
+    }
+
+    /// The entry that it would be if entries had a type for it.
+    pub fn as_entry(&self) -> DirEntry {
+        let (name, is_text) = match std::str::from_utf8(&self.name) {
+            Ok(name) => (name.to_owned(), true),
+            Err(_) => (gojson::lossy(&self.name).into_owned(), false),
+        };
+        let raw_name = (!is_text).then(|| self.name.clone());
+        let &Self { mode, mtime, uid, gid, .. } = self;
+        let supplement = self.supplement.clone();
+        DirEntry { name, raw_name, mode, mtime, uid, gid, supplement, ..DirEntry::default() }
     }
 
     /// What it is; `None` if that is not known here.
