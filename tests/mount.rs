@@ -156,7 +156,7 @@ fn programs_see_what_was_saved() {
     assert_eq!((again.ino(), again.dev()), (big.ino(), big.dev()));
     assert!(fs::metadata(mount.point.join("nosuch")).is_err());
     for changed in [
-        fs::write(mount.point.join("new"), b"x").err(),
+        File::options().write(true).create_new(true).open(mount.point.join("new")).err(),
         fs::remove_file(mount.point.join("big.bin")).err(),
         fs::create_dir(mount.point.join("dir")).err(),
         fs::set_permissions(mount.point.join("big.bin"), PermissionsExt::from_mode(0o777)).err(),

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long the kernel may rely on an answer: nothing here ever changes.
-const TTL: Duration = Duration::from_secs(24 * 3600);
+const TTL: Duration = Duration::from_hours(24);
 const NEVER_REUSED: Generation = Generation(0);
 /// Longest target of a link that Linux takes, in bytes.
 const LINK_BYTES_MAX: u64 = 4095;

@@ -24,13 +24,13 @@ pub(super) struct Listings {
     state: Mutex<State>,
     loaded: Condvar,
     max_entries: usize,
-    max_listings: usize,
+    max_count: usize,
 }
 
 impl Listings {
     /// At most so many entries in so many listings; the one used last stays in any case.
-    pub(super) fn new(max_entries: usize, max_listings: usize) -> Self {
-        Self { state: Mutex::default(), loaded: Condvar::new(), max_entries, max_listings }
+    pub(super) fn new(max_entries: usize, max_count: usize) -> Self {
+        Self { state: Mutex::default(), loaded: Condvar::new(), max_entries, max_count }
     }
 
     /// The listing of a directory, if it is here.
@@ -60,7 +60,7 @@ impl Listings {
         state.loading.remove(&directory);
         if let Ok(listing) = &loaded {
             state.insert(directory, Arc::clone(listing));
-            state.shrink(self.max_entries, self.max_listings);
+            state.shrink(self.max_entries, self.max_count);
         }
         self.loaded.notify_all();
         loaded
@@ -84,8 +84,8 @@ impl State {
         self.by_use.insert(self.now, directory);
     }
 
-    fn shrink(&mut self, max_entries: usize, max_listings: usize) {
-        while self.listings.len() > 1 && (self.entries > max_entries || self.listings.len() > max_listings) {
+    fn shrink(&mut self, max_entries: usize, max_count: usize) {
+        while self.listings.len() > 1 && (self.entries > max_entries || self.listings.len() > max_count) {
             let Some((_, oldest)) = self.by_use.pop_first() else { return };
             if let Some((listing, _)) = self.listings.remove(&oldest) {
                 self.entries -= listing.len();

@@ -2,6 +2,7 @@
 
 use crossbeam_channel::{Sender, unbounded};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -20,9 +21,7 @@ impl Pool {
         let (tasks, queue) = unbounded::<Task>();
         let start = |_| {
             let queue = queue.clone();
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(move || queue.iter().for_each(|task| task()))
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || queue.iter().for_each(run))
         };
         let threads = (0..threads).map(start).collect::<io::Result<_>>()?;
         Ok(Self { tasks: Some(tasks), threads })
@@ -40,6 +39,11 @@ impl Pool {
     pub(super) fn waiting(&self) -> usize {
         self.tasks.as_ref().map_or(0, Sender::len)
     }
+}
+
+/// A task that panics must not take its thread from those that come later. Whoever asked hears of an error.
+fn run(task: Task) {
+    catch_unwind(AssertUnwindSafe(task)).ok();
 }
 
 impl Drop for Pool {

@@ -68,12 +68,12 @@ mod tests {
     #[test]
     fn equal_names_are_numbered() {
         let of = |texts: &[&str]| safe_names(texts.iter().map(|&text| text.to_owned()));
-        let named = of(&["/a", "/A", "/a/", "/b", "/a (2)"]);
-        let mut names: Vec<_> = named.values().map(|name| name.to_lowercase()).collect();
+        let found = of(&["/a", "/A", "/a/", "/b", "/a (2)"]);
+        let mut names: Vec<_> = found.values().map(|name| name.to_lowercase()).collect();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 5, "{named:?}");
-        assert_eq!((named["/A"].as_str(), named["/b"].as_str()), ("A", "b"));
+        assert_eq!(names.len(), 5, "{found:?}");
+        assert_eq!((found["/A"].as_str(), found["/b"].as_str()), ("A", "b"));
         assert_eq!(of(&["/x/y", "/x_y"])["/x_y"], "x_y (2)");
     }
 }

@@ -128,16 +128,9 @@ fn unescape(text: &str) -> OsString {
     while let Some((&first, after)) = rest.split_first() {
         let digits =
             after.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(first);
-                rest = after;
-            }
-        }
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        out.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { after.get(3..).unwrap_or_default() } else { after };
     }
     OsString::from_vec(out)
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
             ctx.talk().warning(Failure::from(error));
             Ok::<_, Failure>(())
         })?;
-        printer.source(&group.source, last_of_each(versions, args.limit))?;
+        printer.source(&group.source, last_of_each(&versions, args.limit))?;
     }
     printer.end()?;
     match failures {
@@ -91,7 +91,7 @@ fn wanted(pattern: &str, source: &SourceInfo) -> Result<Option<Wanted>> {
 }
 
 /// Versions come by path.
-fn last_of_each(versions: Vec<Version>, limit: usize) -> Vec<Version> {
+fn last_of_each(versions: &[Version], limit: usize) -> Vec<Version> {
     let groups = versions.chunk_by(|a, b| a.path == b.path);
     groups.flat_map(|of_path| &of_path[of_path.len().saturating_sub(limit)..]).cloned().collect()
 }
@@ -188,14 +188,13 @@ fn line(ctx: &Context, version: Version) -> String {
     let entry = entry.as_listed();
     let (mode, size, time) = (mode_text(&entry), entry.size, zone.format(entry.mtime));
     let path = if path.is_empty() { "." } else { &path };
-    let mut line = format!("  {mode} {size:>12} {time} {:<34} {path}", entry.obj.to_string());
     let name = |holder: &Holder| format!("{} {}", zone.format(holder.start_time), holder.id);
-    line += &match snapshots {
-        1 => format!("  in 1 snapshot: {}", name(&first)),
-        _ => format!("  in {snapshots} snapshots: {} to {}", name(&first), name(&last)),
+    let holders = match snapshots {
+        1 => format!("in 1 snapshot: {}", name(&first)),
+        _ => format!("in {snapshots} snapshots: {} to {}", name(&first), name(&last)),
     };
-    if let Some(gone) = &gone_since {
-        line += &format!(", gone since {}", zone.format(gone.start_time));
-    }
-    line
+    let gone =
+        gone_since.map_or_else(String::new, |gone| format!(", gone since {}", zone.format(gone.start_time)));
+    let object = entry.obj.to_string();
+    format!("  {mode} {size:>12} {time} {object:<34} {path}  {holders}{gone}")
 }
