@@ -126,14 +126,21 @@ impl Filesystem for Fuse {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.trace("lookup", parent, &name);
         let name = name.as_bytes().to_vec();
-        self.with_listing(parent, move |shared, listing| {
-            let node =
-                listing.and_then(|(directory, listing)| shared.tree.lookup(directory, &listing, &name));
-            match node {
-                Ok(Some(node)) => reply.entry(&TTL, &attributes(&node), NEVER_REUSED),
-                Ok(None) => reply.error(Errno::ENOENT),
-                Err(error) => reply.error(errno(&error)),
+        let shared = Arc::clone(&self.shared);
+        let directory = match shared.tree.directory(parent.0) {
+            Ok(directory) => directory,
+            Err(error) => return reply.error(errno(&error)),
+        };
+        if let Some(listing) = shared.tree.listing_in_memory(directory) {
+            return reply_entry(shared.tree.lookup(directory, &listing, &name), reply);
+        }
+        self.names.run(move || {
+            if let Some(node) = shared.tree.lookup_early(directory, &name) {
+                return reply_entry(Ok(Some(node)), reply);
             }
+            let listing = shared.tree.listing(directory);
+            let node = listing.and_then(|listing| shared.tree.lookup(directory, &listing, &name));
+            reply_entry(node, reply);
         });
     }
 
@@ -354,6 +361,14 @@ fn target(shared: &Shared, number: u64) -> Result<Vec<u8>> {
     match target.len() as u64 {
         found if found > LINK_BYTES_MAX => Err(Error::LongLink { path: path(), length: found }),
         _ => Ok(target),
+    }
+}
+
+fn reply_entry(node: Result<Option<Node>>, reply: ReplyEntry) {
+    match node {
+        Ok(Some(node)) => reply.entry(&TTL, &attributes(&node), NEVER_REUSED),
+        Ok(None) => reply.error(Errno::ENOENT),
+        Err(error) => reply.error(errno(&error)),
     }
 }
 

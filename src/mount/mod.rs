@@ -14,6 +14,7 @@
 //! 5. What cannot be read is an I/O error for who asked, a line for the operator, and nothing to anybody else.
 
 mod contents;
+mod early;
 mod error;
 mod files;
 mod fuse;

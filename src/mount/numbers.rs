@@ -4,6 +4,7 @@
 //! 1                            the root
 //! directory << 32              another directory, numbered when it is first seen
 //! directory << 32 | member + 2 any other member of a directory
+//! 1 << 62 | file               a file that was asked for before its directory was read (`early`)
 //! 1 << 63 | link               a file of several names, numbered when its first name is seen
 //! ```
 //!
@@ -21,7 +22,7 @@ pub(super) const ROOT_DIRECTORY: u32 = 0;
 const LINK: u64 = 1 << 63;
 /// A directory that is in no snapshot.
 pub(super) const NO_SNAPSHOT: u32 = u32::MAX;
-const DIRECTORIES_MAX: u32 = 1 << 31;
+const DIRECTORIES_MAX: u32 = 1 << 30;
 
 /// A member of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,10 +1,11 @@
 //! What is mounted as a tree of numbered nodes. Knows nothing of the kernel.
 
+use super::early::Early;
 use super::listings::Listings;
 use super::numbers::{LinkKey, NO_SNAPSHOT, Numbers, Place, ROOT, ROOT_DIRECTORY};
 use super::{Error, Result, Top};
 use crate::object::{ObjectId, ObjectReader};
-use crate::snapshot::{self, DirEntry, EntryType, HardLink, Listing, Member};
+use crate::snapshot::{self, DirEntry, EntryType, HardLink, Listing, Member, find_in_wide_directory};
 use crate::source::SpecialKind;
 use std::sync::Arc;
 
@@ -32,12 +33,13 @@ pub(super) struct Tree {
     top: Top,
     numbers: Numbers,
     listings: Listings,
+    early: Early,
 }
 
 impl Tree {
     pub(super) fn new(objects: ObjectReader, top: Top, listings: Listings) -> Self {
         let numbers = Numbers::new(matches!(top, Top::Directory(_)));
-        Self { objects, top, numbers, listings }
+        Self { objects, top, numbers, listings, early: Early::default() }
     }
 
     pub(super) fn objects(&self) -> &ObjectReader {
@@ -75,7 +77,11 @@ impl Tree {
             way.push(place.directory);
         }
         while let Some(below) = way.pop() {
-            let load = || self.load(below, above.as_deref());
+            let load = || {
+                let listing = self.load(below, above.as_deref());
+                self.early.close(below);
+                listing
+            };
             above = Some(self.listings.get_or_load(below, load)?);
         }
         above.ok_or(Error::Unknown { number: Numbers::of_directory(directory) })
@@ -122,6 +128,27 @@ impl Tree {
         Some(self.listing(place.directory).ok()?.get(place.member as usize)?.entry.name)
     }
 
+    /// A file of a wide directory that was not read yet, if it can be found without reading the directory.
+    pub(super) fn lookup_early(&self, directory: u32, name: &[u8]) -> Option<Node> {
+        if !self.early.is_open(directory) || self.listings.get(directory).is_some() {
+            return None;
+        }
+        let root = || Some(self.root().entry.obj);
+        let object = match self.numbers.place_of_directory(directory) {
+            None => root(),
+            Some(place) => Some(self.listing(place.directory).ok()?.get(place.member as usize)?.entry.obj),
+        };
+        let object = object.filter(|object| object.list().is_some())?;
+        let name = std::str::from_utf8(name).ok()?;
+        // What goes wrong here goes wrong again where it is told.
+        let entry = find_in_wide_directory(&self.objects, object, name).ok()??;
+        if hard_link(&entry).is_some() {
+            return None;
+        }
+        let member = Member { entry, special: None };
+        Some(Node::new(self.early.add(directory, &member)?, member))
+    }
+
     /// The member of a name.
     pub(super) fn lookup(&self, directory: u32, listing: &Listing, name: &[u8]) -> Result<Option<Node>> {
         match listing.position(name) {
@@ -139,7 +166,10 @@ impl Tree {
             (EntryType::Directory, _) => {
                 Numbers::of_directory(self.numbers.directory_at(place, !entry.obj.is_none())?)
             }
-            (_, None) => Numbers::of_member(place),
+            (_, None) => {
+                let early = self.early.number_of(directory, entry.name_bytes());
+                early.unwrap_or_else(|| Numbers::of_member(place))
+            }
             (_, Some(&HardLink { device, inode, .. })) => {
                 let snapshot = self.numbers.snapshot_of(directory);
                 self.numbers.of_link(LinkKey { snapshot, device, inode, object: entry.obj }, place)
@@ -150,6 +180,9 @@ impl Tree {
 
     /// The node of a number, if the listing it is in is in memory.
     pub(super) fn node_in_memory(&self, number: u64) -> Option<Node> {
+        if let Some((_, member)) = self.early.get(number) {
+            return Some(Node::new(number, member));
+        }
         let Some(place) = self.numbers.place(number) else { return (number == ROOT).then(|| self.root()) };
         let member = self.listings.get(place.directory)?.get(place.member as usize)?;
         Some(Node::new(number, member))
@@ -159,6 +192,9 @@ impl Tree {
     pub(super) fn node(&self, number: u64) -> Result<Node> {
         if number == ROOT {
             return Ok(self.root());
+        }
+        if let Some((_, member)) = self.early.get(number) {
+            return Ok(Node::new(number, member));
         }
         let unknown = || Error::Unknown { number };
         let place = self.numbers.place(number).ok_or_else(unknown)?;
@@ -176,6 +212,10 @@ impl Tree {
     pub(super) fn path(&self, number: u64) -> String {
         let mut names = Vec::new();
         let mut next = self.numbers.place(number);
+        if let Some((directory, member)) = self.early.get(number) {
+            names.push(member.entry.name);
+            next = self.numbers.place_of_directory(directory);
+        }
         while let Some(place) = next {
             let member =
                 self.listings.get(place.directory).and_then(|above| above.get(place.member as usize));

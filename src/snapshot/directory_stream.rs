@@ -99,6 +99,38 @@ pub fn stream_directory<E: From<Error>>(
     Ok(DirectoryManifest::parse(&rest).map_err(|reason| Error::BrokenDirectory { id, reason })?)
 }
 
+/// What came of looking for a member.
+pub(super) enum Sought {
+    /// It is there.
+    Found(Box<DirEntry>),
+    /// It is not, but this is beside the members.
+    Missing(Box<DirectoryManifest>),
+}
+
+/// Looks for the member of a name; what comes behind it is not read.
+pub(super) fn find_member(objects: &ObjectReader, id: ObjectId, name: &str) -> Result<Sought> {
+    /// Why reading ended early.
+    enum Stop {
+        Found(Box<DirEntry>),
+        Failed(Error),
+    }
+
+    impl From<Error> for Stop {
+        fn from(error: Error) -> Self {
+            Self::Failed(error)
+        }
+    }
+
+    let outcome = stream_directory(objects, id, |entry| {
+        if entry.name == name { Err(Stop::Found(Box::new(entry))) } else { Ok(()) }
+    });
+    match outcome {
+        Ok(rest) => Ok(Sought::Missing(Box::new(rest))),
+        Err(Stop::Found(entry)) => Ok(Sought::Found(entry)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
 fn read<F: FnMut(DirEntry) -> bool>(
     objects: &ObjectReader,
     id: ObjectId,

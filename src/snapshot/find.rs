@@ -6,6 +6,7 @@
 //!
 //! Memory follows the number of different directories, not of snapshots.
 
+use super::directory_stream::{Sought, find_member};
 use super::{
     DirEntry, EntryType, Error, NamePattern, Result, SnapshotManifest, SpecialEntry, stream_directory,
 };
@@ -119,19 +120,6 @@ struct Search<'a, F> {
     inside: HashMap<ObjectId, Rc<Found>>,
 }
 
-/// Why reading of a directory ended early.
-enum Stop {
-    /// The member was found.
-    Found,
-    Failed(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl<E, F: FnMut(Error) -> Result<(), E>> Search<'_, F> {
     fn at_path(&mut self, root: &DirEntry, path: &str) -> Result<Option<DirEntry>, E> {
         let mut entry = root.clone();
@@ -152,22 +140,17 @@ impl<E, F: FnMut(Error) -> Result<(), E>> Search<'_, F> {
         if let Some(known) = self.on_the_way.get(&key) {
             return Ok(known.clone());
         }
-        let mut member = None;
-        let outcome = stream_directory(self.objects, directory, |entry| {
-            if entry.name != name {
-                return Ok(());
-            }
-            member = Some(entry);
-            Err(Stop::Found)
-        });
-        match outcome {
-            Err(Stop::Found) => {}
-            Err(Stop::Failed(error)) => (self.failed)(error)?,
-            Ok(rest) => {
+        let member = match find_member(self.objects, directory, name) {
+            Ok(Sought::Found(member)) => Some(*member),
+            Ok(Sought::Missing(rest)) => {
                 let special = rest.specials().iter().find(|special| *special.name == *name.as_bytes());
-                member = special.map(SpecialEntry::as_entry);
+                special.map(SpecialEntry::as_entry)
             }
-        }
+            Err(error) => {
+                (self.failed)(error)?;
+                None
+            }
+        };
         self.on_the_way.insert(key, member.clone());
         Ok(member)
     }

@@ -1,7 +1,7 @@
 //! A whole directory in little memory, to be asked for members by name and by number.
 
 use super::packed::PackedEntries;
-use super::{DirEntry, Error, Result, stream_directory};
+use super::{DirEntry, Error, Result, Supplement, stream_directory};
 use crate::object::{ObjectId, ObjectReader};
 use crate::source::SpecialKind;
 
@@ -23,7 +23,8 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Reads the directory behind `id`; of its members those that `keep` takes, without the totals of directories.
+    /// Reads the directory behind `id`; of its members those that `keep` takes, without the totals of directories,
+    /// and without the times and inodes of what has nothing else beside Kopia's entries.
     ///
     /// # Errors
     /// Those of [`read_directory`](super::read_directory).
@@ -35,7 +36,7 @@ impl Listing {
         let mut members = PackedEntries::default();
         let manifest = stream_directory(objects, id, |entry| {
             if keep(&entry) {
-                members.push(DirEntry { summ: None, ..entry });
+                members.push(without_identity(entry));
             }
             Ok::<_, Error>(())
         })?;
@@ -83,4 +84,11 @@ impl Listing {
             Some(self.members.len() + special.ok()?)
         })
     }
+}
+
+fn without_identity(entry: DirEntry) -> DirEntry {
+    let says_more = |supplement: &Box<Supplement>| {
+        supplement.hard_link.is_some() || supplement.xattrs.is_some() || supplement.holes.is_some()
+    };
+    DirEntry { summ: None, supplement: entry.supplement.filter(says_more), ..entry }
 }

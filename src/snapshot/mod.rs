@@ -27,6 +27,7 @@ mod tree;
 pub mod upload;
 mod usage;
 mod verify;
+mod wide_lookup;
 
 pub use crate::policy::SourceInfo;
 pub use catalog::{Catalog, SourceFilter, SourceGroup};
@@ -57,3 +58,4 @@ pub use verify::{
     DamagedPart, RoundOptions, RoundReport, VerifyError, VerifyOptions, VerifyReport, VerifyStats, verify,
     verify_round,
 };
+pub use wide_lookup::find_in_wide_directory;

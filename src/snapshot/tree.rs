@@ -1,5 +1,6 @@
 //! Finding an entry by id and path.
 
+use super::directory_stream::{Sought, find_member};
 use super::{Catalog, DirEntry, EntryType, Error, Mode, Result, SnapshotManifest, read_directory};
 use crate::base::gojson;
 use crate::manifest::{ManifestId, ManifestStore};
@@ -34,8 +35,10 @@ pub fn resolve_path(objects: &ObjectReader, root: DirEntry, path: &str) -> Resul
         if entry.kind != EntryType::Directory {
             return Err(missing());
         }
-        let members = read_directory(objects, entry.obj)?.entries;
-        entry = members.into_iter().find(|member| member.name == name).ok_or_else(missing)?;
+        entry = match find_member(objects, entry.obj, name)? {
+            Sought::Found(member) => *member,
+            Sought::Missing(_) => return Err(missing()),
+        };
     }
     Ok(entry)
 }
