@@ -87,8 +87,9 @@ impl Listing {
 }
 
 fn without_identity(entry: DirEntry) -> DirEntry {
-    let says_more = |supplement: &Box<Supplement>| {
+    let says_more = |supplement: &Supplement| {
         supplement.hard_link.is_some() || supplement.xattrs.is_some() || supplement.holes.is_some()
     };
-    DirEntry { summ: None, supplement: entry.supplement.filter(says_more), ..entry }
+    let supplement = entry.supplement.filter(|supplement| says_more(supplement));
+    DirEntry { summ: None, supplement, ..entry }
 }
