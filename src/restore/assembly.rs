@@ -6,6 +6,7 @@
 use super::new_file::NewFile;
 use super::node::{Node, Place};
 use super::run::Run;
+use super::sparse::Sparse;
 use super::target::TargetDirectory;
 use super::window::Part;
 use super::{Error, Result};
@@ -197,8 +198,8 @@ impl Run<'_> {
         }
         match &assembly.list {
             Some(list) => {
-                let sparse = self.options.write_sparse_files;
-                list.file.write(data, part.start, sparse).map_err(place.failed("write"))?;
+                let sparse = Sparse::of(entry, self.options);
+                sparse.write(&list.file, data, part.start).map_err(place.failed("write"))?;
             }
             None if entry.kind == EntryType::Symlink => {
                 self.restore_symlink(&place, entry, assembly.replaced.as_deref(), data)?;
@@ -230,6 +231,7 @@ impl Run<'_> {
             // Before its directory is finished: its going changes the directory's time.
             list.file.discard();
         }
+        self.settle(&assembly.node, &assembly.entry, !assembly.failed.load(Ordering::Relaxed));
         self.complete(Arc::clone(&assembly.node), 1);
     }
 

@@ -1,9 +1,12 @@
-//! Owner, permissions and times, in this order: a change of owner clears the setuid bit, and the time is the seal.
+//! Owner, permissions, extended attributes and times, in this order: a change of owner clears the setuid bit, and the
+//! time is the seal.
 
+use super::extended::WantedXattrs;
 use super::run::Run;
 use super::{Error, RestoreOptions, Result};
 use crate::base::Timestamp;
-use crate::snapshot::DirEntry;
+use crate::snapshot::{DirEntry, EntryType, SpecialEntry};
+use crate::source::XattrPlace;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,11 +22,20 @@ pub(super) struct Attributes {
     pub(super) gid: u32,
     pub(super) mode: u32,
     pub(super) mtime: Timestamp,
+    /// On directories setuid and setgid grant nothing.
+    pub(super) is_directory: bool,
 }
 
 impl Attributes {
     pub(super) fn of(entry: &DirEntry) -> Self {
-        Self { uid: entry.uid, gid: entry.gid, mode: entry.mode.posix(), mtime: entry.mtime }
+        let is_directory = entry.kind == EntryType::Directory;
+        let mode = entry.mode.posix();
+        Self { uid: entry.uid, gid: entry.gid, mode, mtime: entry.mtime, is_directory }
+    }
+
+    pub(super) fn of_special(special: &SpecialEntry) -> Self {
+        let mode = special.mode.posix();
+        Self { uid: special.uid, gid: special.gid, mode, mtime: special.mtime, is_directory: false }
     }
 }
 
@@ -38,9 +50,11 @@ pub(super) struct Wanted {
 impl Wanted {
     /// All that the options do not skip.
     pub(super) fn new(attributes: &Attributes, options: &RestoreOptions) -> Self {
+        let is_dropped = options.drop_set_id && !attributes.is_directory;
+        let dropped = if is_dropped { SETUID | SETGID } else { 0 };
         Self {
             owner: (!options.skip_owners).then_some((attributes.uid, attributes.gid)),
-            mode: (!options.skip_permissions).then_some(attributes.mode),
+            mode: (!options.skip_permissions).then_some(attributes.mode & !dropped),
             mtime: (!options.skip_times).then_some(attributes.mtime),
         }
     }
@@ -77,6 +91,9 @@ pub(super) struct Subject<'a> {
     pub(super) is_directory: bool,
     /// Owner and group it has.
     pub(super) owner: (u32, u32),
+    pub(super) xattrs: WantedXattrs<'a>,
+    /// Whether it may have extended attributes already.
+    pub(super) may_have_xattrs: bool,
     /// For messages.
     pub(super) path: &'a dyn Fn() -> PathBuf,
 }
@@ -102,6 +119,8 @@ impl Run<'_> {
             let changed = rustix::fs::fchmod(fd, Mode::from_raw_mode(mode));
             self.forgive(subject.path, "set the permissions of", changed)?;
         }
+        let place = XattrPlace::Open(fd);
+        self.set_xattrs(&place, subject.xattrs, subject.may_have_xattrs, subject.path)?;
         if let Some(mtime) = wanted.mtime {
             let changed = rustix::fs::futimens(fd, &both_times(mtime));
             self.forgive(subject.path, "set the times of", changed)?;
@@ -109,19 +128,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sets the attributes of a link named `name` in `directory`. Links have no permissions.
-    pub(super) fn set_link_attributes(
+    /// Sets the owner of a link or special file by a handle.
+    pub(super) fn set_owner_by_handle(
+        &self,
+        handle: impl AsFd,
+        (uid, gid): (u32, u32),
+        path: &dyn Fn() -> PathBuf,
+    ) -> Result<()> {
+        let changed = rustix::fs::chownat(handle, c"", user(uid), group(gid), AtFlags::EMPTY_PATH);
+        self.forgive(path, "set the owner of", changed).map(drop)
+    }
+
+    /// Sets the times of a link named `name` in `directory`.
+    pub(super) fn set_link_times(
         &self,
         directory: impl AsFd,
         name: &str,
-        link: Option<BorrowedFd<'_>>,
         wanted: &Wanted,
         path: &dyn Fn() -> PathBuf,
     ) -> Result<()> {
-        if let (Some(link), Some((uid, gid))) = (link, wanted.owner) {
-            let changed = rustix::fs::chownat(link, c"", user(uid), group(gid), AtFlags::EMPTY_PATH);
-            self.forgive(path, "set the owner of", changed)?;
-        }
         if let Some(mtime) = wanted.mtime {
             let times = both_times(mtime);
             let changed = rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW);
@@ -131,7 +156,7 @@ impl Run<'_> {
     }
 
     /// Counts a refusal where it may be ignored; tells whether the change was made.
-    fn forgive(
+    pub(super) fn forgive(
         &self,
         path: &dyn Fn() -> PathBuf,
         operation: &'static str,
@@ -158,7 +183,7 @@ fn group(gid: u32) -> Option<Gid> {
 }
 
 /// Kopia sets the time of access to that of modification, too.
-fn both_times(mtime: Timestamp) -> Timestamps {
+pub(super) fn both_times(mtime: Timestamp) -> Timestamps {
     let time = Timespec { tv_sec: mtime.as_seconds(), tv_nsec: mtime.subsecond_nanos().into() };
     Timestamps { last_access: time, last_modification: time }
 }

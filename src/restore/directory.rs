@@ -34,6 +34,7 @@ pub(super) fn start(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -> Resul
     }
     let attributes = Attributes::of(entry);
     let node = Node::root(directory.clone(), target, Some(attributes), fresh, &run.open_count);
+    let node = Arc::new(node.with(entry.supplement.clone()));
     if let Some(summary) = &entry.summ {
         run.monitor.add(Counter::ExpectedFiles, summary.files);
         run.monitor.add(Counter::ExpectedBytes, summary.size);
@@ -54,7 +55,7 @@ pub(super) fn start_single(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -
     };
     let (directory, fresh) = open_target(parent)?;
     run.flush |= is_network(&directory);
-    let node = Node::root(directory.clone(), parent, None, fresh, &run.open_count);
+    let node = Arc::new(Node::root(directory.clone(), parent, None, fresh, &run.open_count));
     run.monitor.add(Counter::ExpectedFiles, 1);
     run.monitor.add(Counter::ExpectedBytes, entry.size);
     let entry = DirEntry { name: name.to_owned(), summ: None, ..entry.clone() };
@@ -89,6 +90,7 @@ impl Run<'_> {
         let (directory, fresh) = self.open_or_create(&place, &above)?;
         let attributes = Attributes::of(entry);
         let node = Node::child(parent, &entry.name, &directory, attributes, fresh, &self.open_count);
+        let node = Arc::new(node.with(entry.supplement.clone()));
         dispatch(self, &node, directory, listing);
         Ok(())
     }
@@ -132,7 +134,7 @@ impl Run<'_> {
 
 /// Queues the members of a directory that is open.
 fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, listing: Listing) {
-    let Listing { directories, files, bytes, names, prefixed } = listing;
+    let Listing { directories, files, bytes, specials, names, prefixed } = listing;
     if !node.is_fresh() {
         let left = |name: &String| !prefixed.contains(name);
         node.set_leftovers(leftovers(&directory).into_iter().filter(left).collect());
@@ -140,6 +142,7 @@ fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, listing
             run.delete_extra(node, &directory, &names);
         }
     }
+    run.restore_specials(node, &directory, &specials);
     if !run.totals_known {
         run.monitor.add(Counter::ExpectedFiles, files.len() as u64);
         run.monitor.add(Counter::ExpectedBytes, bytes);

@@ -41,6 +41,19 @@ pub enum Error {
         #[source]
         source: Box<object::Error>,
     },
+    /// An extended attribute could not be set or removed.
+    #[error("cannot {operation} the extended attribute {xattr:?} of {}", path.display())]
+    Xattr {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// Its name.
+        xattr: String,
+        /// Of what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A stored name could lead out of its directory.
     #[error("a stored directory has a member named {name:?}, which is refused ({})", path.display())]
     BadName {
@@ -101,7 +114,7 @@ impl Error {
     /// What the failure means for the caller.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Self::File { source, .. } => ErrorClass::of_io(source),
+            Self::File { source, .. } | Self::Xattr { source, .. } => ErrorClass::of_io(source),
             Self::Directory { source, .. } => source.class(),
             Self::Data { source, .. } => source.class(),
             Self::Damaged { .. }

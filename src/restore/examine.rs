@@ -160,14 +160,16 @@ impl Run<'_> {
         if examination.pending.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
-        match self.conclude(examination) {
-            Ok(true) => {}
-            Ok(false) => self.complete(Arc::clone(&examination.node), 1),
+        let is_there = match self.conclude(examination) {
+            Ok(true) => return,
+            Ok(false) => true,
             Err(error) => {
                 self.fail(error);
-                self.complete(Arc::clone(&examination.node), 1);
+                false
             }
-        }
+        };
+        self.settle(&examination.node, &examination.entry, is_there);
+        self.complete(Arc::clone(&examination.node), 1);
     }
 
     /// Whether a file holds the bytes of a part. What cannot be read is not right.

@@ -2,15 +2,18 @@
 
 use super::assembly::Assembly;
 use super::attributes::{Attributes, Subject, Wanted, is_regular};
+use super::extended::WantedXattrs;
 use super::new_file::{NewFile, TEMPORARY_PREFIX};
 use super::node::{Node, Place};
 use super::run::Run;
+use super::sparse::Sparse;
 use super::target::TargetDirectory;
 use super::window::Part;
 use super::{Error, Result};
 use crate::base::{Counter, Timestamp};
 use crate::index::IndexEntry;
 use crate::snapshot::{DirEntry, EntryType};
+use crate::source::XattrPlace;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use std::io;
@@ -72,6 +75,27 @@ impl Run<'_> {
 
     /// Plans a file or link: what has to be read for it is queued. Tells whether it is already as it should be.
     pub(super) fn plan_entry(
+        &self,
+        node: &Arc<Node>,
+        directory: &TargetDirectory,
+        entry: DirEntry,
+        planned: &mut Vec<(IndexEntry, Part)>,
+    ) -> Result<bool> {
+        if entry.supplement.as_deref().is_none_or(|supplement| supplement.hard_link.is_none()) {
+            return self.plan_in_full(node, directory, entry, planned);
+        }
+        if let Some(joined) = self.join_others(node, directory, &entry) {
+            return joined;
+        }
+        let result = self.plan_in_full(node, directory, entry.clone(), planned);
+        if !matches!(result, Ok(false)) {
+            self.settle(node, &entry, result.is_ok());
+        }
+        result
+    }
+
+    /// The same, whatever other names the entry has.
+    pub(super) fn plan_in_full(
         &self,
         node: &Arc<Node>,
         directory: &TargetDirectory,
@@ -140,7 +164,7 @@ impl Run<'_> {
         for attempt in 1.. {
             let file = NewFile::create(&directory, &self.temporary_names)
                 .map_err(place.failed("create a temporary file for"))?;
-            file.write(data, 0, self.options.write_sparse_files).map_err(place.failed("write"))?;
+            Sparse::of(entry, self.options).write(&file, data, 0).map_err(place.failed("write"))?;
             match self.finish_file(place, &file, entry, data.len() as u64, replaced) {
                 // Another restore has taken the file for one that nobody goes on with.
                 Err(Error::File { source, .. })
@@ -161,7 +185,11 @@ impl Run<'_> {
         entry: &DirEntry,
     ) -> Result<bool> {
         let wanted = Wanted::new(&Attributes::of(entry), self.options);
-        if wanted.is_on(stat) {
+        let xattrs = WantedXattrs::of(entry.supplement.as_deref());
+        if stat.st_nlink > 1 && self.is_alone(entry) {
+            return Ok(false);
+        }
+        if wanted.is_on(stat) && self.has_xattrs(&XattrPlace::Open(fd.as_fd()), xattrs) {
             return Ok(true);
         }
         if stat.st_nlink > 1 {
@@ -169,7 +197,8 @@ impl Run<'_> {
         }
         let path = || place.path();
         let owner = (stat.st_uid, stat.st_gid);
-        let subject = Subject { fd: fd.as_fd(), is_directory: false, owner, path: &path };
+        let fd = fd.as_fd();
+        let subject = Subject { fd, is_directory: false, owner, xattrs, may_have_xattrs: true, path: &path };
         self.set_attributes(&subject, &wanted)?;
         Ok(true)
     }
@@ -183,13 +212,16 @@ impl Run<'_> {
         length: u64,
         replaced: Option<&Stat>,
     ) -> Result<()> {
-        if self.options.write_sparse_files {
+        if Sparse::of(entry, self.options).is_possible() {
             file.set_length(length).map_err(place.failed("set the length of"))?;
         }
         let wanted = Wanted::new(&Attributes::of(entry), self.options).or_as_on(replaced);
         let owner = owner_of_new(place.node, file.fd()).map_err(place.failed("look at"))?;
         let path = || place.path();
-        let subject = Subject { fd: file.fd().as_fd(), is_directory: false, owner, path: &path };
+        let xattrs = WantedXattrs::of(entry.supplement.as_deref());
+        let may_have_xattrs = new_have_xattrs(place.node, file.fd());
+        let fd = file.fd().as_fd();
+        let subject = Subject { fd, is_directory: false, owner, xattrs, may_have_xattrs, path: &path };
         self.set_attributes(&subject, &wanted)?;
         if self.flush {
             rustix::fs::fsync(file.fd()).map_err(place.failed("flush"))?;
@@ -243,6 +275,15 @@ pub(super) fn owner_of_new(node: &Node, new: impl AsFd) -> Result<(u32, u32), Er
     }
     let stat = rustix::fs::fstat(new)?;
     Ok(*node.owner_of_new().get_or_init(|| (stat.st_uid, stat.st_gid)))
+}
+
+/// Whether files get extended attributes when they are made in a directory: a default ACL is inherited. Asked once for
+/// each directory, too.
+fn new_have_xattrs(node: &Node, new: impl AsFd) -> bool {
+    *node.has_heirs().get_or_init(|| {
+        let names = rustix::fs::flistxattr(new, &mut [0; 0][..]);
+        !matches!(names, Ok(0) | Err(Errno::NOTSUP))
+    })
 }
 
 /// Kopia's rule for a file that need not be restored again.

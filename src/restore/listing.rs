@@ -4,7 +4,10 @@ use super::new_file::TEMPORARY_PREFIX;
 use super::run::Run;
 use super::target::is_plain_name;
 use super::{Error, Result};
-use crate::snapshot::{DirEntry, EntryType, PackedEntries, PackedFiles, read_members};
+use crate::snapshot::{
+    DirEntry, EntryType, Error as SnapshotError, PackedEntries, PackedFiles, SpecialEntry, read_members,
+    stream_directory,
+};
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::path::PathBuf;
@@ -15,6 +18,8 @@ pub(super) struct Listing {
     pub(super) files: PackedFiles,
     /// Bytes in all files.
     pub(super) bytes: u64,
+    /// FIFOs, sockets and devices.
+    pub(super) specials: Vec<SpecialEntry>,
     /// Names, and whether each is a directory; only for whoever wants to delete what has none of them.
     pub(super) names: HashMap<String, bool>,
     /// Names that look like temporary ones, and are none.
@@ -56,15 +61,17 @@ pub(super) fn read(run: &Run<'_>, entry: &DirEntry, path: impl Fn() -> PathBuf) 
     let objects = run.repository.objects();
     let unreadable = |source| Error::Directory { path: path(), source: Box::new(source) };
     let (mut packed, mut doubles, mut bad) = (PackedEntries::default(), Doubles::default(), Vec::new());
-    read_members(objects, entry.obj, |member| {
+    let rest = stream_directory(objects, entry.obj, |member| {
         if is_plain_name(&member.name) {
             doubles.look_at(&member.name);
             packed.push(member);
         } else {
             bad.push(member.name);
         }
+        Ok::<_, SnapshotError>(())
     })
     .map_err(unreadable)?;
+    let supplement = rest.supplement;
     for name in bad {
         let error = Error::BadName { path: path(), name };
         if !run.options.ignore_errors {
@@ -86,11 +93,12 @@ pub(super) fn read(run: &Run<'_>, entry: &DirEntry, path: impl Fn() -> PathBuf) 
         })
         .map_err(unreadable)?;
     }
-    Ok(Listing::new(run, packed))
+    let specials = supplement.map(|supplement| supplement.specials).unwrap_or_default();
+    Ok(Listing::new(run, packed, specials))
 }
 
 impl Listing {
-    fn new(run: &Run<'_>, packed: PackedEntries) -> Self {
+    fn new(run: &Run<'_>, packed: PackedEntries, specials: Vec<SpecialEntry>) -> Self {
         let (mut bytes, mut names, mut prefixed) = (0_u64, HashMap::new(), HashSet::new());
         packed.for_each(|name, kind, size| {
             if kind == EntryType::File {
@@ -103,7 +111,11 @@ impl Listing {
                 prefixed.insert(name.to_owned());
             }
         });
+        if run.options.delete_extra && !run.options.skip_special_files {
+            let text = |special: &SpecialEntry| String::from_utf8(special.name.to_vec()).ok();
+            names.extend(specials.iter().filter_map(text).map(|name| (name, false)));
+        }
         let (directories, files) = packed.into_parts();
-        Self { directories, files, bytes, names, prefixed }
+        Self { directories, files, bytes, specials, names, prefixed }
     }
 }

@@ -2,9 +2,13 @@
 
 use super::Error;
 use super::attributes::Attributes;
+use super::hard_links::RestoredPath;
 use super::target::TargetDirectory;
+use crate::snapshot::Supplement;
 use rustix::io::Errno;
 use std::collections::HashSet;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -56,6 +60,10 @@ pub(super) struct Node {
     owner_of_new: OnceLock<(u32, u32)>,
     /// Temporary names that were there before.
     leftovers: OnceLock<HashSet<String>>,
+    /// What the snapshot says of it beside Kopia's.
+    supplement: Option<Box<Supplement>>,
+    /// Whether new files get extended attributes here.
+    has_heirs: OnceLock<bool>,
 }
 
 impl Node {
@@ -66,9 +74,15 @@ impl Node {
         attributes: Option<Attributes>,
         fresh: bool,
         count: &Arc<OpenCount>,
-    ) -> Arc<Self> {
+    ) -> Self {
         let held = Some(Held::new(directory, count));
         Self::build(None, path.to_owned(), attributes, fresh, held, 0)
+    }
+
+    /// With what the snapshot says of it beside Kopia's.
+    #[must_use]
+    pub(super) fn with(self, supplement: Option<Box<Supplement>>) -> Self {
+        Self { supplement, ..self }
     }
 
     /// A directory inside another.
@@ -79,7 +93,7 @@ impl Node {
         attributes: Attributes,
         fresh: bool,
         count: &Arc<OpenCount>,
-    ) -> Arc<Self> {
+    ) -> Self {
         let room = count.0.load(Ordering::Relaxed) < OPEN_DIRECTORIES_MAX;
         let held = room.then(|| Held::new(directory.clone(), count));
         let depth = parent.depth + 1;
@@ -93,9 +107,20 @@ impl Node {
         fresh: bool,
         held: Option<Held>,
         depth: usize,
-    ) -> Arc<Self> {
-        let (pending, owner_of_new, leftovers) = (AtomicUsize::new(0), OnceLock::new(), OnceLock::new());
-        Arc::new(Self { parent, name, attributes, fresh, held, depth, pending, owner_of_new, leftovers })
+    ) -> Self {
+        Self {
+            parent,
+            name,
+            attributes,
+            fresh,
+            held,
+            depth,
+            pending: AtomicUsize::new(0),
+            owner_of_new: OnceLock::new(),
+            leftovers: OnceLock::new(),
+            supplement: None,
+            has_heirs: OnceLock::new(),
+        }
     }
 
     pub(super) fn parent(&self) -> Option<&Arc<Self>> {
@@ -116,6 +141,41 @@ impl Node {
 
     pub(super) fn owner_of_new(&self) -> &OnceLock<(u32, u32)> {
         &self.owner_of_new
+    }
+
+    pub(super) fn supplement(&self) -> Option<&Supplement> {
+        self.supplement.as_deref()
+    }
+
+    pub(super) fn has_heirs(&self) -> &OnceLock<bool> {
+        &self.has_heirs
+    }
+
+    /// Where a member lies below the root.
+    pub(super) fn relative(&self, name: &[u8]) -> RestoredPath {
+        let mut names = vec![name];
+        let mut node = self;
+        while let Some(parent) = node.parent.as_deref() {
+            names.push(node.name.as_os_str().as_bytes());
+            node = parent;
+        }
+        names.reverse();
+        names.join(&b'/').into()
+    }
+
+    /// Opens the directory of a member by where it lies below the root, and gives its name in it.
+    pub(super) fn open_restored(&self, path: &[u8]) -> Result<(TargetDirectory, CString), Errno> {
+        let mut root = self;
+        while let Some(parent) = root.parent.as_deref() {
+            root = parent;
+        }
+        let mut directory = root.directory()?;
+        let mut names = path.split(|byte| *byte == b'/');
+        let name = names.next_back().unwrap_or_default();
+        for above in names {
+            directory = directory.open_directory(above)?;
+        }
+        Ok((directory, CString::new(name).map_err(|_| Errno::INVAL)?))
     }
 
     /// What interrupted restores have left here.
@@ -199,18 +259,23 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let count = Arc::default();
         let root = TargetDirectory::open_root(temp.path()).unwrap();
-        let mut node = Node::root(root, temp.path(), None, true, &count);
-        let attributes = Attributes { uid: 0, gid: 0, mode: 0o755, mtime: Timestamp::EPOCH };
+        let mut node = Arc::new(Node::root(root, temp.path(), None, true, &count));
+        let attributes =
+            Attributes { uid: 0, gid: 0, mode: 0o755, mtime: Timestamp::EPOCH, is_directory: true };
         let depth = OPEN_DIRECTORIES_MAX + 20;
         for _ in 0..depth {
             let directory = node.directory().unwrap();
             directory.create_directory("d").unwrap();
             let child = directory.open_directory("d").unwrap();
-            node = Node::child(&node, "d", &child, attributes, true, &count);
+            node = Arc::new(Node::child(&node, "d", &child, attributes, true, &count));
         }
         assert_eq!(count.0.load(Ordering::Relaxed), OPEN_DIRECTORIES_MAX);
         assert_eq!(node.path().components().count(), temp.path().components().count() + depth);
         assert!(node.directory().unwrap().is_empty().unwrap());
+        let path = node.relative(b"f\xff");
+        assert_eq!(path.len(), 2 * depth + 2);
+        let (directory, name) = node.open_restored(&path).unwrap();
+        assert!(directory.is_empty().unwrap() && name.as_bytes() == b"f\xff");
         drop(node);
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
     }

@@ -22,7 +22,15 @@ pub struct RestoreOptions {
     pub skip_permissions: bool,
     /// Leave times alone.
     pub skip_times: bool,
-    /// Go on where owner, permissions or times may not be changed.
+    /// Leave extended attributes and ACLs alone.
+    pub skip_xattrs: bool,
+    /// Do not make FIFOs, sockets and devices.
+    pub skip_special_files: bool,
+    /// Make a file of its own for each of the names of one.
+    pub skip_hard_links: bool,
+    /// Files get neither setuid nor setgid bits nor capabilities.
+    pub drop_set_id: bool,
+    /// Go on where owner, permissions or times may not be changed, or special files not be made.
     pub ignore_permission_errors: bool,
     /// Leave holes for blocks of zeros.
     pub write_sparse_files: bool,
@@ -50,6 +58,10 @@ impl Default for RestoreOptions {
             skip_owners: false,
             skip_permissions: false,
             skip_times: false,
+            skip_xattrs: false,
+            skip_special_files: false,
+            skip_hard_links: false,
+            drop_set_id: false,
             ignore_permission_errors: true,
             write_sparse_files: false,
             flush_files: false,
@@ -80,6 +92,12 @@ pub struct RestoreStats {
     pub directories: u64,
     /// Links made.
     pub symlinks: u64,
+    /// Names linked to others of the same inode.
+    pub hard_links: u64,
+    /// FIFOs, sockets and devices made.
+    pub specials: u64,
+    /// Extended attributes set.
+    pub xattrs: u64,
     /// Bytes in the files written.
     pub bytes: u64,
     /// Files left as they were because their bytes were right.
@@ -102,6 +120,10 @@ pub struct RestoreStats {
     pub deleted_symlinks: u64,
     /// Entries that failed.
     pub ignored_errors: u64,
+    /// Extended attributes that could not be set or removed.
+    pub ignored_xattr_errors: u64,
+    /// FIFOs, sockets and devices that could not be made.
+    pub ignored_specials: u64,
     /// Owners, permissions and times that could not be set.
     pub ignored_permission_errors: u64,
 }

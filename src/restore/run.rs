@@ -1,6 +1,8 @@
 //! What all workers of one restore share.
 
 use super::attributes::{Subject, Wanted};
+use super::extended::WantedXattrs;
+use super::hard_links::HardLinks;
 use super::new_file::TemporaryNames;
 use super::node::{Node, OpenCount};
 use super::queue::{FileBatch, Queue, Task};
@@ -26,6 +28,7 @@ pub(super) struct Run<'a> {
     pub(super) totals_known: bool,
     /// Bytes being read and decoded.
     pub(super) gate: ByteGate,
+    pub(super) hard_links: HardLinks,
     stats: Mutex<RestoreStats>,
     error: Mutex<Option<Error>>,
     damage: Mutex<Damage>,
@@ -80,6 +83,7 @@ impl<'a> Run<'a> {
             flush: options.flush_files,
             totals_known: false,
             gate: ByteGate::new(options.memory.buffer_bytes / 2),
+            hard_links: HardLinks::default(),
             stats: Mutex::default(),
             error: Mutex::default(),
             damage: Mutex::default(),
@@ -172,7 +176,14 @@ impl<'a> Run<'a> {
         let Some(attributes) = node.attributes() else { return Ok(()) };
         let stat = rustix::fs::fstat(directory.fd()).map_err(failed("look at"))?;
         let (owner, path) = ((stat.st_uid, stat.st_gid), || node.path());
-        let subject = Subject { fd: directory.fd().as_fd(), is_directory: true, owner, path: &path };
+        let subject = Subject {
+            fd: directory.fd().as_fd(),
+            is_directory: true,
+            owner,
+            xattrs: WantedXattrs::of(node.supplement()),
+            may_have_xattrs: true,
+            path: &path,
+        };
         self.set_attributes(&subject, &Wanted::new(attributes, self.options))?;
         if self.options.flush_files {
             rustix::fs::fsync(directory.fd()).map_err(failed("flush"))?;
@@ -207,7 +218,7 @@ impl<'a> Run<'a> {
         if self.options.cancel.load(Ordering::Relaxed) { Err(Error::Canceled) } else { Ok(()) }
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut RestoreStats)) {
-        change(&mut self.stats.lock());
+    pub(super) fn count<T>(&self, change: impl FnOnce(&mut RestoreStats) -> T) -> T {
+        change(&mut self.stats.lock())
     }
 }

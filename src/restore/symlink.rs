@@ -1,15 +1,17 @@
 //! Symbolic links.
 
 use super::attributes::{Attributes, Wanted};
+use super::extended::WantedXattrs;
 use super::file::{Plan, describe};
 use super::node::Place;
 use super::run::Run;
 use super::target::TargetDirectory;
 use super::{Error, Result};
 use crate::snapshot::DirEntry;
+use crate::source::XattrPlace;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// No system lets a link's target be longer.
 const TARGET_BYTES_MAX: u64 = 4095;
@@ -51,7 +53,12 @@ impl Run<'_> {
         stat: &Stat,
     ) -> bool {
         Wanted::new(&Attributes::of(entry), self.options).is_on(stat)
+            && !(self.is_alone(entry) && stat.st_nlink > 1)
             && directory.read_link(place.name).is_ok_and(|target| self.is_object(target.to_bytes(), entry))
+            && directory.open_handle(place.name).is_ok_and(|link| {
+                let wanted = WantedXattrs::of(entry.supplement.as_deref());
+                self.has_xattrs(&XattrPlace::of_handle(&link), wanted)
+            })
     }
 
     /// Makes a link that leads to `target`.
@@ -148,25 +155,29 @@ impl Run<'_> {
     ) -> Result<()> {
         let wanted = Wanted::new(&Attributes::of(entry), self.options);
         let other_owner = wanted.owner.is_some() && wanted.owner != place.node.owner_of_new().get().copied();
-        let link = if other_owner { open_foreign_link(place, directory, name, &wanted)? } else { None };
-        let link = link.as_ref().map(AsFd::as_fd);
-        self.set_link_attributes(directory.fd(), name, link, &wanted, &|| place.path())
+        let xattrs = WantedXattrs::of(entry.supplement.as_deref());
+        let is_needed = other_owner || !xattrs.are_none();
+        let link = is_needed.then(|| open_link(place, directory, name)).transpose()?;
+        let foreign = link.as_ref().filter(|(_, owner)| wanted.owner != Some(*owner));
+        let path = || place.path();
+        if let (Some((link, _)), Some(owner)) = (foreign, wanted.owner) {
+            self.set_owner_by_handle(link, owner, &path)?;
+        }
+        if let Some((link, _)) = &link {
+            self.set_xattrs(&XattrPlace::of_handle(link), xattrs, false, &path)?;
+        }
+        self.set_link_times(directory.fd(), name, &wanted, &path)
     }
 }
 
-/// Opens a link whose owner has to be changed. That the handle is a link is proven, so that nothing put in its place
-/// is given away.
-fn open_foreign_link(
-    place: &Place<'_>,
-    directory: &TargetDirectory,
-    name: &str,
-    wanted: &Wanted,
-) -> Result<Option<OwnedFd>> {
-    let link = directory.open_link(name).map_err(place.failed("open"))?;
+/// Opens a link whose owner or extended attributes may have to be changed, and tells the owner it has. That the handle is
+/// a link is proven, so that nothing put in its place is given away.
+fn open_link(place: &Place<'_>, directory: &TargetDirectory, name: &str) -> Result<(OwnedFd, (u32, u32))> {
+    let link = directory.open_handle(name).map_err(place.failed("open"))?;
     let stat = rustix::fs::fstat(&link).map_err(place.failed("look at"))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
         return Err(Error::InTheWay { path: place.path(), found: describe(&stat) });
     }
     let owner = place.node.owner_of_new().get_or_init(|| (stat.st_uid, stat.st_gid));
-    Ok((wanted.owner != Some(*owner)).then_some(link))
+    Ok((link, *owner))
 }

@@ -3,6 +3,7 @@
 //! Every name given to these methods is one component, so with `O_NOFOLLOW` nothing can lead elsewhere; `openat2` has
 //! the kernel prove the same once more where it knows the call.
 
+use crate::source::SpecialKind;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -78,8 +79,8 @@ impl TargetDirectory {
         rustix::fs::readlinkat(&self.fd, name, Vec::new())
     }
 
-    /// Opens a link itself, for calls on its attributes.
-    pub(super) fn open_link(&self, name: &str) -> Result<OwnedFd, Errno> {
+    /// Opens whatever has a name, a link itself, for calls on its attributes.
+    pub(super) fn open_handle(&self, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
         // `openat2` with `RESOLVE_NO_SYMLINKS` would refuse exactly what is wanted here.
         rustix::fs::openat(&self.fd, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
@@ -111,7 +112,7 @@ impl TargetDirectory {
     }
 
     /// What a name stands for, the link itself if it is one; `None` for nothing.
-    pub(super) fn stat(&self, name: &str) -> Result<Option<Stat>, Errno> {
+    pub(super) fn stat(&self, name: impl rustix::path::Arg) -> Result<Option<Stat>, Errno> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -124,8 +125,32 @@ impl TargetDirectory {
         rustix::fs::symlinkat(target, &self.fd, name)
     }
 
+    /// Makes a FIFO, socket or device.
+    pub(super) fn create_special(&self, name: &CStr, kind: SpecialKind, mode: Mode) -> Result<(), Errno> {
+        let (kind, device) = match kind {
+            SpecialKind::Fifo => (FileType::Fifo, 0),
+            SpecialKind::Socket => (FileType::Socket, 0),
+            SpecialKind::CharDevice { major, minor } => {
+                (FileType::CharacterDevice, rustix::fs::makedev(major, minor))
+            }
+            SpecialKind::BlockDevice { major, minor } => {
+                (FileType::BlockDevice, rustix::fs::makedev(major, minor))
+            }
+        };
+        rustix::fs::mknodat(&self.fd, name, kind, mode, device)
+    }
+
+    /// Makes another name of a member, of a link itself if it is one, in a directory that may be another.
+    pub(super) fn link_to(&self, member: &CStr, directory: &Self, name: &CStr) -> Result<(), Errno> {
+        rustix::fs::linkat(&self.fd, member, &directory.fd, name, AtFlags::empty())
+    }
+
     /// Gives a member another name, in place of whatever file or link has it.
-    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+    pub(super) fn rename(
+        &self,
+        from: impl rustix::path::Arg,
+        to: impl rustix::path::Arg,
+    ) -> Result<(), Errno> {
         rustix::fs::renameat(&self.fd, from, &self.fd, to)
     }
 

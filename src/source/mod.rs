@@ -23,5 +23,5 @@ pub use holes::{Hole, Holes, find_holes};
 pub use ignore::{IgnoreContext, IgnorePolicy, Pattern, is_cache_directory};
 pub use list::Names;
 pub use special::SpecialKind;
-pub use xattr_reader::{FoundXattrs, XattrReader};
+pub use xattr_reader::{FoundXattrs, XattrPlace, XattrReader};
 pub use xattrs::Xattrs;

@@ -28,17 +28,21 @@ pub struct FoundXattrs {
     pub failure: Option<Error>,
 }
 
-/// Where they are read.
-enum Place<'a> {
+/// What they are read of, or set on.
+#[derive(Debug)]
+pub enum XattrPlace<'a> {
+    /// A file or directory that is open.
     Open(BorrowedFd<'a>),
-    /// Of a link itself if it is one.
+    /// What lies there; a link itself if the path ends in one.
     Path(CString),
+    /// What a handle is of that is not open for reading or writing (`O_PATH`), by its path below `/proc`.
+    Handle(CString),
 }
 
 impl XattrReader {
     /// Those of a file or directory that is open; `entry` is what stat said of it.
     pub fn of_open(&self, file: impl AsFd, entry: &Entry) -> FoundXattrs {
-        self.read(entry, || Ok(Place::Open(file.as_fd())))
+        self.read(entry, || Ok(XattrPlace::Open(file.as_fd())))
     }
 
     /// Those of a member of a directory, which is not opened: a link, a device, a file that need not be read.
@@ -48,11 +52,11 @@ impl XattrReader {
             // does not leave the directory: all of it but the last name is resolved by the kernel from what is open.
             let mut path = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
             path.extend_from_slice(&entry.name);
-            CString::new(path).map(Place::Path).map_err(|_| Errno::INVAL)
+            CString::new(path).map(XattrPlace::Path).map_err(|_| Errno::INVAL)
         })
     }
 
-    fn read<'a>(&self, entry: &Entry, place: impl FnOnce() -> Result<Place<'a>, Errno>) -> FoundXattrs {
+    fn read<'a>(&self, entry: &Entry, place: impl FnOnce() -> Result<XattrPlace<'a>, Errno>) -> FoundXattrs {
         if self.without.read().contains(&entry.device) {
             return FoundXattrs::default();
         }
@@ -70,7 +74,25 @@ impl XattrReader {
     }
 }
 
-impl Place<'_> {
+impl XattrPlace<'_> {
+    /// By a handle.
+    pub fn of_handle(handle: impl AsFd) -> Self {
+        let path = format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd());
+        Self::Handle(CString::new(path).expect("a number has no zero byte"))
+    }
+
+    /// All that is there; none where there can be none.
+    ///
+    /// # Errors
+    /// What the system says of it as a whole.
+    pub fn read(&self) -> Result<FoundXattrs, Errno> {
+        match self.names() {
+            Ok(names) => Ok(self.values(&names)),
+            Err(Errno::NOTSUP) => Ok(FoundXattrs::default()),
+            Err(errno) => Err(errno),
+        }
+    }
+
     fn values(&self, names: &[u8]) -> FoundXattrs {
         let mut found = FoundXattrs::default();
         let names =
@@ -93,6 +115,7 @@ impl Place<'_> {
         whole(|buffer| match self {
             Self::Open(file) => rustix::fs::flistxattr(file, buffer),
             Self::Path(path) => rustix::fs::llistxattr(path, buffer),
+            Self::Handle(path) => rustix::fs::listxattr(path, buffer),
         })
     }
 
@@ -101,6 +124,7 @@ impl Place<'_> {
         let value = whole(|buffer| match self {
             Self::Open(file) => rustix::fs::fgetxattr(file, name, buffer),
             Self::Path(path) => rustix::fs::lgetxattr(path, name, buffer),
+            Self::Handle(path) => rustix::fs::getxattr(path, name, buffer),
         });
         match value {
             Ok(value) => Ok(Some(value)),

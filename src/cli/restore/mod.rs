@@ -53,6 +53,18 @@ pub(crate) struct Args {
     /// Leave times alone
     #[arg(long)]
     skip_times: bool,
+    /// Leave extended attributes and ACLs alone
+    #[arg(long)]
+    skip_xattrs: bool,
+    /// Do not make FIFOs, sockets and devices
+    #[arg(long)]
+    skip_special_files: bool,
+    /// Make a file of its own for each of several hard links
+    #[arg(long)]
+    skip_hard_links: bool,
+    /// Give no file setuid or setgid bits or capabilities
+    #[arg(long)]
+    drop_set_id: bool,
     /// Go on where owners, permissions or times may not be set; on unless --no-ignore-permission-errors
     #[arg(long, num_args = 0, default_missing_value = "true")]
     ignore_permission_errors: Option<bool>,
@@ -92,6 +104,10 @@ impl Args {
             skip_owners: self.skip_owners,
             skip_permissions: self.skip_permissions,
             skip_times: self.skip_times,
+            skip_xattrs: self.skip_xattrs,
+            skip_special_files: self.skip_special_files,
+            skip_hard_links: self.skip_hard_links,
+            drop_set_id: self.drop_set_id,
             ignore_permission_errors: self.ignore_permission_errors.unwrap_or(true),
             write_sparse_files: self.write_sparse_files,
             flush_files: self.flush_files,
@@ -176,6 +192,10 @@ fn describe(ctx: &Context, stats: &RestoreStats) -> String {
         }
     };
     let RestoreStats { skipped_files, deleted_directories, deleted_files, deleted_symlinks, .. } = *stats;
+    let RestoreStats { hard_links, specials, xattrs, ignored_xattr_errors, ignored_specials, .. } = *stats;
+    more(format_args!("{hard_links} hard links"), hard_links);
+    more(format_args!("{specials} special files"), specials);
+    more(format_args!("{xattrs} extended attributes"), xattrs);
     more(format_args!("skipped {skipped_files} ({})", sizes.format(stats.skipped_bytes)), skipped_files);
     more(format_args!("deleted directories {deleted_directories}"), deleted_directories);
     more(format_args!("deleted files {deleted_files}"), deleted_files);
@@ -183,6 +203,9 @@ fn describe(ctx: &Context, stats: &RestoreStats) -> String {
     more(format_args!("ignored {} errors", stats.ignored_errors), stats.ignored_errors);
     let attributes = stats.ignored_permission_errors;
     more(format_args!("without permission to set {attributes} attributes"), attributes);
+    let lost = ignored_xattr_errors;
+    more(format_args!("could not set {lost} extended attributes"), lost);
+    more(format_args!("could not make {ignored_specials} special files"), ignored_specials);
     text.push('.');
     text
 }
