@@ -27,6 +27,7 @@ mod interop_history;
 mod interop_policies;
 mod interruptions;
 mod look;
+mod metadata;
 mod migrate;
 mod model;
 mod mount;
