@@ -391,6 +391,33 @@ fn each_kind_can_be_left_out() {
     assert!(!restored.contains_key(Path::new("fifo")));
 }
 
+#[test]
+fn copies_and_rewritten_trees_keep_it() {
+    let stage = Stage::new();
+    let snapshot = stage.snapshot();
+    let there = Program::packhorse();
+    there.create(&stage.path("other"), &["--object-splitter=FIXED-1M"]);
+    let config = format!("--source-config={}", stage.ours.config().display());
+    there.ok(["snapshot", "migrate", &config, "--all"]);
+    let list: Vec<Value> = serde_json::from_str(&there.ok(["snapshot", "list", "--json"])).unwrap();
+    let target = stage.path("copied").display().to_string();
+    there.ok(["restore", list[0]["id"].as_str().unwrap(), &target]);
+    assert_same(&look(&stage.path("source")), &look(&stage.path("copied")));
+    // What is not wanted goes from among the special files, too.
+    stage.ours.ok(["snapshot", "fix", "remove-files", "--filename=fifo", "--filename=plain", "--commit"]);
+    let list: Vec<Value> = serde_json::from_str(&stage.ours.ok(["snapshot", "list", "--json"])).unwrap();
+    assert_ne!(list[0]["rootEntry"]["obj"], snapshot["rootEntry"]["obj"]);
+    stage.restore(&list[0], "fixed", &[]);
+    for name in ["fifo", "dir/fifo", "plain"] {
+        fs::remove_file(stage.source(name)).unwrap();
+    }
+    for name in ["dir", ""] {
+        let before = fs::metadata(stage.path("fixed").join(name)).unwrap();
+        set_mtime(&stage.source(name), before.mtime() * 1_000_000_000 + before.mtime_nsec());
+    }
+    assert_same(&look(&stage.path("source")), &look(&stage.path("fixed")));
+}
+
 /// As a user who may set nothing that belongs to others: what could not be is counted, and all else is there.
 #[test]
 fn what_may_not_be_set_is_counted() {

@@ -5,6 +5,7 @@
 mod damage;
 mod delta;
 mod hostile;
+mod links;
 mod round_trip;
 mod rules;
 

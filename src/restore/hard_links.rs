@@ -18,7 +18,7 @@ use crate::snapshot::{DirEntry, EntryType, Supplement};
 use parking_lot::Mutex;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub(super) enum Turn {
 struct Group {
     /// The name that is there; `None` while the first is on its way.
     restored: Option<RestoredPath>,
-    waiting: Vec<Waiting>,
+    waiting: VecDeque<Waiting>,
     /// Names that have not come yet, as far as the snapshot's numbers are right.
     to_come: u64,
 }
@@ -70,7 +70,7 @@ impl HardLinks {
         };
         group.to_come = group.to_come.saturating_sub(1);
         let Some(restored) = group.restored.clone() else {
-            group.waiting.push(waiting());
+            group.waiting.push_back(waiting());
             return Turn::Wait;
         };
         if group.to_come == 0 {
@@ -112,14 +112,14 @@ impl HardLinks {
         let mut groups = self.0.lock();
         let Some(group) = groups.get_mut(key) else { return Vec::new() };
         let Some(restored) = restored else {
-            if group.waiting.is_empty() {
+            let next = group.waiting.pop_front();
+            if next.is_none() {
                 groups.remove(key);
-                return Vec::new();
             }
-            return vec![group.waiting.remove(0)];
+            return next.into_iter().collect();
         };
         group.restored = Some(Arc::clone(restored));
-        let waiting = std::mem::take(&mut group.waiting);
+        let waiting = std::mem::take(&mut group.waiting).into();
         if group.to_come == 0 {
             groups.remove(key);
         }
@@ -131,7 +131,7 @@ impl HardLinks {
         let mut groups = self.0.lock();
         let group = groups.entry(*key).or_default();
         group.restored = None;
-        group.waiting.splice(..0, others);
+        others.into_iter().rev().for_each(|other| group.waiting.push_front(other));
     }
 }
 

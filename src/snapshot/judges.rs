@@ -53,4 +53,8 @@ impl Judge for UnwantedFiles {
         }
         Judgement::Keep
     }
+
+    fn removes_special(&self, special: &str) -> bool {
+        self.names.iter().any(|name| name.matches(special))
+    }
 }

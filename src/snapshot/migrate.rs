@@ -9,7 +9,7 @@
 
 use super::directory::OwnFailures;
 use super::{DirEntry, DirectoryManifest, EntryType, Error, Result, read_directory};
-use crate::base::{Counter, Monitor};
+use crate::base::{Counter, Monitor, gojson};
 use crate::compression::{self, Compressor};
 use crate::content::Scratch;
 use crate::format::IdPrefix;
@@ -91,6 +91,12 @@ impl<'a> Migrator<'a> {
             place.ignore = self.rules(&place, &entries)?;
             entries.retain(|entry| place.includes(entry));
             is_filtered = entries.len() < before;
+            if let Some(supplement) = &mut manifest.supplement {
+                supplement.specials.retain(|special| {
+                    let name = gojson::lossy(&special.name).into_owned();
+                    place.includes(&DirEntry { name, ..DirEntry::default() })
+                });
+            }
         }
         self.copy_files(&mut entries, &place)?;
         Ok(Frame { entry, place, manifest, own, entries, next: 0, is_filtered })

@@ -52,6 +52,11 @@ pub enum Judgement {
 pub trait Judge: Sync {
     /// Looks at one entry; `path` is its path in the first snapshot that has it.
     fn judge(&self, path: &str, entry: &DirEntry) -> Judgement;
+
+    /// Whether a special file of this name goes.
+    fn removes_special(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// What becomes of what cannot be read.
@@ -205,7 +210,9 @@ impl<'a> Rewriter<'a> {
         if !self.done.contains_key(&key) {
             match self.read(parent, entry.obj) {
                 Ok(manifest) => {
-                    return Ok(Step::Descend(Box::new(Frame::new(path, entry, manifest, self.judge))));
+                    let mut frame = Frame::new(path, entry, manifest, self.judge);
+                    self.remove_specials(&mut frame);
+                    return Ok(Step::Descend(Box::new(frame)));
                 }
                 Err(source) if handling == Handling::Fail => {
                     return Err(Error::Invalid { path, source: Box::new(source) });
@@ -223,6 +230,20 @@ impl<'a> Rewriter<'a> {
             }
             Some(Outcome::Same) | None => Ok(Step::Same(entry)),
         }
+    }
+
+    fn remove_specials(&self, frame: &mut Frame) {
+        let Some(supplement) = &mut frame.manifest.supplement else { return };
+        let before = supplement.specials.len();
+        supplement.specials.retain(|special| {
+            let name = gojson::lossy(&special.name);
+            let goes = self.judge.removes_special(&name);
+            if goes {
+                (self.said)(&format!("{} is left out", join(&frame.path, &name)));
+            }
+            !goes
+        });
+        frame.is_changed |= supplement.specials.len() < before;
     }
 
     /// Reads a directory, and some of those whose turn comes next.
