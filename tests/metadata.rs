@@ -361,11 +361,29 @@ fn an_existing_tree_is_put_right() {
     stage.restore(&snapshot, "restored", &["--delete-extra"]);
     assert_same(&look(&stage.path("source")), &look(&at("")));
     compare_by_tools(&stage, "restored");
+    // A file of holes whose attributes cannot be changed in place, because it has another name, keeps its holes.
+    fs::hard_link(at("holes"), stage.path("elsewhere")).unwrap();
+    stage.restore(&snapshot, "restored", &["--delete-extra"]);
+    assert_same(&look(&stage.path("source")), &look(&at("")));
     // And once more there is nothing to do.
     let before = look(&at(""));
     let said = stage.restore(&snapshot, "restored", &["--delete-extra"]);
     assert!(said.contains("Restored 0 files"), "{said}");
     assert_same(&before, &look(&at("")));
+}
+
+/// Who asks for what is there to be left alone gets no links either.
+#[test]
+fn what_is_skipped_stays_a_file_of_its_own() {
+    let stage = Stage::new();
+    let snapshot = stage.snapshot();
+    stage.restore(&snapshot, "restored", &["--skip-hard-links"]);
+    let before = look(&stage.path("restored"));
+    stage.restore(&snapshot, "restored", &["--skip-existing"]);
+    for (path, seen) in look(&stage.path("restored")) {
+        let is_special = [0o010_000, 0o140_000].contains(&(seen.mode & 0o170_000));
+        assert!(is_special || seen.links == before[&path].links, "{}", path.display());
+    }
 }
 
 #[test]

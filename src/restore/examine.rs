@@ -9,6 +9,7 @@ use super::assembly::Assembly;
 use super::new_file::NewFile;
 use super::node::{Node, Place};
 use super::run::Run;
+use super::sparse::Sparse;
 use super::target::TargetDirectory;
 use crate::object::Segment;
 use crate::snapshot::DirEntry;
@@ -239,12 +240,32 @@ impl Run<'_> {
         let file = self.create_resumable(place, directory, entry)?;
         for (number, segment) in segments.iter().enumerate() {
             if examination.is_right(number) {
-                file.copy_from(fd, segment.start, segment.length).map_err(place.failed("write"))?;
+                let copied = match Sparse::of(entry, self.options) {
+                    Sparse::No => file.copy_from(fd, segment.start, segment.length),
+                    sparse => self.copy_sparsely(&file, fd, segment, sparse),
+                };
+                copied.map_err(place.failed("write"))?;
                 self.monitor.add(crate::base::Counter::RestoredBytes, segment.length);
             }
         }
         let assembly = Assembly::list(node, entry.clone(), *replaced, file, examination.length(), missing);
         self.queue_list(assembly)
+    }
+}
+
+impl Run<'_> {
+    /// A copy by the system would fill holes with zeros.
+    fn copy_sparsely(
+        &self,
+        file: &NewFile,
+        from: &OwnedFd,
+        segment: &Segment,
+        sparse: Sparse<'_>,
+    ) -> Result<(), Errno> {
+        let _pass = self.gate.enter(segment.length);
+        let mut buffer = vec![0; segment.length as usize];
+        read_exact(from, &mut buffer, segment.start)?;
+        sparse.write(file, &buffer, segment.start)
     }
 }
 

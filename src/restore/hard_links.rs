@@ -8,6 +8,7 @@
 //! A link is made by two handles of directories below the target, from a path of plain names that this restore has
 //! written there; no link on the way is followed (R1).
 
+use super::file::Plan;
 use super::node::{Node, Place};
 use super::run::Run;
 use super::target::TargetDirectory;
@@ -239,6 +240,9 @@ impl Run<'_> {
         first: &RestoredPath,
     ) -> Result<bool> {
         let place = Place { node, name: &entry.name };
+        if self.options.skip_existing && self.is_skipped(&place, directory, entry)? {
+            return Ok(true);
+        }
         let name = CString::new(entry.name.as_str()).map_err(|_| place.failed("link")(Errno::INVAL))?;
         let Some(is_new) = self.link(&place, directory, &name, first)? else { return Ok(false) };
         let is_file = entry.kind == EntryType::File;
@@ -257,6 +261,21 @@ impl Run<'_> {
             self.monitor.add(Counter::RestoredBytes, entry.size);
         }
         Ok(true)
+    }
+
+    /// Leaves alone what is there, by the rules for an entry of its own.
+    fn is_skipped(&self, place: &Place<'_>, directory: &TargetDirectory, entry: &DirEntry) -> Result<bool> {
+        let is_file = entry.kind == EntryType::File;
+        let plan = if is_file {
+            self.plan_file(place, directory, entry)?
+        } else {
+            self.plan_link(place, directory, entry)?
+        };
+        let is_skipped = matches!(plan, Plan::Skip);
+        if is_skipped {
+            self.count_skipped(if is_file { entry.size } else { 0 });
+        }
+        Ok(is_skipped)
     }
 
     /// The same for a special file.

@@ -103,3 +103,34 @@ impl From<FoundXattrs> for Look {
         Self { xattrs: found.xattrs, holes: None, failure }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(xattrs: &[&str], failure: Option<&str>) -> Look {
+        let mut found = Xattrs::new();
+        assert!(xattrs.iter().all(|name| found.insert(name.as_bytes(), b"x")));
+        Look { xattrs: found, holes: None, failure: failure.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_looked_at_again() {
+        for (ctime_nanos, look, json, is_known) in [
+            (Some(5), look(&[], None), r#"{"t":5}"#, true),
+            (Some(5), look(&["a"], None), r#"{"t":5,"x":{"a":"eA=="}}"#, true),
+            (Some(5), look(&["a"], Some("EIO")), r#"{"c":5,"x":{"a":"eA=="}}"#, false),
+            (Some(5), look(&[], Some("EIO")), r#"{"c":5}"#, false),
+            (None, look(&[], None), r#"{"x":{}}"#, true),
+            (None, look(&[], Some("EIO")), "{}", false),
+        ] {
+            let mut supplement = Supplement { ctime_nanos, ..Supplement::default() };
+            look.add_to(&mut supplement);
+            assert_eq!(serde_json::to_string(&supplement).unwrap(), json);
+            assert_eq!(supplement.known_xattrs().is_some(), is_known, "{json}");
+        }
+        assert!(look(&[], None).into_directory().0.unwrap().known_xattrs().unwrap().is_empty());
+        let (said, failure) = look(&[], Some("EIO")).into_directory();
+        assert_eq!((said, failure.as_deref()), (None, Some("EIO")));
+    }
+}
