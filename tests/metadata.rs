@@ -238,8 +238,8 @@ fn assert_same(left: &BTreeMap<PathBuf, Seen>, right: &BTreeMap<PathBuf, Seen>) 
 /// Without pages of data in a message.
 fn brief(seen: &Seen) -> String {
     let Seen { mode, owner, mtime, device, xattrs, first_name, links, extents, data } = seen;
-    let data = blake3::hash(data);
-    format!("{mode:o} {owner:?} {mtime:?} {device} {first_name:?} {links} {extents:?} {data} {xattrs:?}")
+    let (data, name) = (blake3::hash(data), first_name.display());
+    format!("{mode:o} {owner:?} {mtime:?} {device} {name} {links} {extents:?} {data} {xattrs:?}")
 }
 
 /// What a tool says of a tree; `None` with a word where it is not installed.
