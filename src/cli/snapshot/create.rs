@@ -64,7 +64,8 @@ pub(crate) struct Args {
     /// Stop at the first file that cannot be read [env: `KOPIA_SNAPSHOT_FAIL_FAST`]
     #[arg(long, num_args = 0, default_missing_value = "true")]
     fail_fast: Option<bool>,
-    /// Write and compare entries as Kopia does, without ctime and inode [env: `PACKHORSE_PLAIN_ENTRIES`]
+    /// Save what Kopia saves, and compare as it does: without ctime, inode, extended attributes, hard links, holes and
+    /// special files [env: `PACKHORSE_PLAIN_ENTRIES`]
     #[arg(long, num_args = 0, default_missing_value = "true")]
     plain_entries: Option<bool>,
     /// Store the snapshot under this user@host:path
