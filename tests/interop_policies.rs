@@ -208,7 +208,7 @@ fn ids(program: &Program) -> Vec<String> {
 }
 
 fn play(seed: u64) -> Option<()> {
-    let (ours, kopia) = (Program::packhorse(), Program::kopia()?);
+    let (ours, kopia) = (Program::packhorse().plain(), Program::kopia()?);
     let base = tempfile::tempdir().unwrap();
     let (repository, source) = (base.path().join("repository"), base.path().join("source"));
     for name in ["a", "sub/c", "sub/deep/d.txt"] {

@@ -162,7 +162,7 @@ fn a_file_that_cannot_be_read_at_all_is_a_failure() {
 /// Paths of failures, too, are text: bytes that are none become U+FFFD, one by one, as Kopia writes them.
 #[test]
 fn failures_under_odd_names_are_recorded_as_kopia_records_them() {
-    let ours = Program::packhorse();
+    let ours = Program::packhorse().plain();
     let base = repository(&ours);
     let folder = base.path().join(OsStr::from_bytes(b"source/d\xe2\x82 <&>"));
     fs::create_dir_all(&folder).unwrap();
