@@ -95,7 +95,7 @@ fn is_none(count: &u64) -> bool {
 }
 
 /// Threads unless a number is given: more than processors, because they wait for the store.
-const THREADS: i64 = 8;
+const THREADS: i64 = 4;
 /// Places of one damage that are named in text.
 const PLACES_SHOWN: usize = 10;
 

@@ -33,7 +33,7 @@ pub struct VerifyOptions {
     pub read_percent: f64,
     /// Stop after this many failures; 0 counts as 1, negative never stops.
     pub max_errors: i64,
-    /// What is read and decoded at once may have half of this.
+    /// What is read and decoded at once may have a third of this.
     pub memory: MemoryBudget,
 }
 
@@ -69,7 +69,7 @@ pub fn verify(
         read_percent: options.read_percent,
         monitor,
         report: Report::new(options.max_errors),
-        gate: ByteGate::new(options.memory.buffer_bytes / 2),
+        gate: ByteGate::new(options.memory.buffer_bytes / 3),
     };
     for (_, entry) in roots {
         verifier.report.expect(entry);

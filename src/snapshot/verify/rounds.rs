@@ -27,7 +27,7 @@ pub struct RoundOptions {
     pub period: Duration,
     /// Bytes of packs to read at most; one pack is read in any case.
     pub max_bytes: Option<u64>,
-    /// What is read and decoded at once may have half of this.
+    /// What is read and decoded at once may have a third of this.
     pub memory: MemoryBudget,
 }
 
@@ -90,7 +90,7 @@ pub fn verify_round(
     let round = Round {
         repository,
         monitor,
-        gate: ByteGate::new(options.memory.buffer_bytes / 2),
+        gate: ByteGate::new(options.memory.buffer_bytes / 3),
         damaged: Mutex::default(),
     };
     let mut report = RoundReport::default();
