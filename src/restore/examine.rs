@@ -205,6 +205,10 @@ impl Run<'_> {
         match &examination.basis {
             Basis::Leftover(file) => {
                 let file = file.take();
+                // Zeros that are left out of what is written must find zeros there.
+                for part in missing.iter().filter(|part| !is_hole(file.fd(), part)) {
+                    file.clear(part.start, part.length).map_err(place.failed("write"))?;
+                }
                 file.set_length(length).map_err(place.failed("set the length of"))?;
                 let assembly =
                     Assembly::list(node, entry.clone(), examination.replaced, file, length, missing);

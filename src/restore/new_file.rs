@@ -3,6 +3,7 @@
 use super::attributes::is_regular;
 use super::target::TargetDirectory;
 use crate::base::file::WRITE_BYTES;
+use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, retry_on_intr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -167,6 +168,19 @@ impl NewFile {
         Ok(())
     }
 
+    /// Makes all bytes of a range zero, whatever they were.
+    pub(super) fn clear(&self, offset: u64, length: u64) -> Result<(), Errno> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if rustix::fs::fallocate(&self.fd, flags, offset, length).is_ok() {
+            return Ok(());
+        }
+        let end = offset.saturating_add(length);
+        for at in (offset..end).step_by(HOLE_BYTES) {
+            self.write_all(&ZEROS[..(end - at).min(HOLE_BYTES as u64) as usize], at)?;
+        }
+        Ok(())
+    }
+
     fn copy_by_hand(&self, from: &OwnedFd, mut at: u64, end: u64) -> Result<(), Errno> {
         let mut buffer = vec![0; WRITE_BYTES];
         while at < end {
@@ -255,7 +269,10 @@ mod tests {
         let adopted = NewFile::adopt(&root, "part", &stop).unwrap();
         let taken = adopted.take();
         drop(adopted);
+        taken.write(b"?????????????", 5, false).unwrap();
+        taken.clear(5, 13).unwrap();
         taken.write(b" and ended", 5, false).unwrap();
+        taken.set_length(15).unwrap();
         taken.keep("whole", false).unwrap();
         assert_eq!(std::fs::read(temp.path().join("whole")).unwrap(), b"begun and ended");
         assert_eq!(root.members().unwrap().len(), 1);

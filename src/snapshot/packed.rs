@@ -151,7 +151,7 @@ impl PackedEntries {
         directories.chain(rest)
     }
 
-    /// The directories among the members, and all others in their order. Needs no [`PackedEntries::sort`].
+    /// The directories among the members, and all others in their order. They need not be sorted.
     pub fn into_parts(mut self) -> (Vec<DirEntry>, PackedFiles) {
         self.sort();
         let is_directory = |entry: &DirEntry| entry.kind == EntryType::Directory;

@@ -165,3 +165,27 @@ fn an_interrupted_restore_is_gone_on_with() {
     assert!(total <= needed + needed / 20, "{written} before and {} then, of {needed}", stats.stored_bytes);
     assert!(written > needed / 4, "{written}");
 }
+
+#[test]
+fn rubbish_in_what_was_left_does_not_come_through() {
+    let (fixture, temp) = (Fixture::new(), tempfile::tempdir().unwrap());
+    let mut data = noise(12_000_000);
+    data[8_000_000..10_000_000].fill(0);
+    let root = fixture.directory("", vec![fixture.file("big", &data)]);
+    let options = RestoreOptions { parallel: 1, write_sparse_files: true, ..RestoreOptions::default() };
+    let monitor = StopAt { at: 1, done: AtomicU64::new(0), cancel: Arc::clone(&options.cancel) };
+    restore(&fixture.repository, &root, temp.path(), &options, &monitor).unwrap_err();
+    let left = names(temp.path());
+    assert!(left.len() == 1 && left[0].starts_with(".packhorse-restore-"), "{left:?}");
+    // As after a power cut: blocks of what somebody else had on the disk.
+    put_at(&temp.path().join(&left[0]), &noise(12_200_000));
+    let options = RestoreOptions { write_sparse_files: true, ..RestoreOptions::default() };
+    fixture.restore(&root, temp.path(), &options).unwrap();
+    assert_eq!(std::fs::read(temp.path().join("big")).unwrap(), data);
+    assert_eq!(names(temp.path()), ["big"]);
+}
+
+fn put_at(path: &Path, data: &[u8]) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(data, 0).unwrap();
+}
