@@ -33,6 +33,12 @@ impl Attributes {
         Self { uid: entry.uid, gid: entry.gid, mode, mtime: entry.mtime, is_directory }
     }
 
+    /// The permissions without what the options drop.
+    pub(super) fn kept_mode(&self, options: &RestoreOptions) -> u32 {
+        let is_dropped = options.drop_set_id && !self.is_directory;
+        self.mode & !(if is_dropped { SETUID | SETGID } else { 0 })
+    }
+
     pub(super) fn of_special(special: &SpecialEntry) -> Self {
         let mode = special.mode.posix();
         Self { uid: special.uid, gid: special.gid, mode, mtime: special.mtime, is_directory: false }
@@ -50,11 +56,9 @@ pub(super) struct Wanted {
 impl Wanted {
     /// All that the options do not skip.
     pub(super) fn new(attributes: &Attributes, options: &RestoreOptions) -> Self {
-        let is_dropped = options.drop_set_id && !attributes.is_directory;
-        let dropped = if is_dropped { SETUID | SETGID } else { 0 };
         Self {
             owner: (!options.skip_owners).then_some((attributes.uid, attributes.gid)),
-            mode: (!options.skip_permissions).then_some(attributes.mode & !dropped),
+            mode: (!options.skip_permissions).then_some(attributes.kept_mode(options)),
             mtime: (!options.skip_times).then_some(attributes.mtime),
         }
     }

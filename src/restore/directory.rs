@@ -161,7 +161,7 @@ fn leftovers(directory: &TargetDirectory) -> Vec<String> {
 }
 
 /// Opens the target, following links, or makes it and all above; tells whether it was made.
-fn open_target(path: &Path) -> Result<(TargetDirectory, bool)> {
+pub(super) fn open_target(path: &Path) -> Result<(TargetDirectory, bool)> {
     let failed = |operation, source| Error::File { operation, path: path.to_owned(), source };
     let mut builder = std::fs::DirBuilder::new();
     builder.mode(Mode::RWXU.bits());

@@ -42,7 +42,7 @@ impl<'a> WantedXattrs<'a> {
 
 impl Run<'_> {
     /// Whether an attribute is one that this restore deals with.
-    fn sets_xattr(&self, name: &[u8]) -> bool {
+    pub(super) fn sets_xattr(&self, name: &[u8]) -> bool {
         !(self.options.skip_permissions && name.starts_with(ACLS)
             || self.options.drop_set_id && name == CAPABILITIES)
     }

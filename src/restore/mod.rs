@@ -44,6 +44,7 @@
 //!
 //! Source: kopia `snapshot/restore/`.
 
+mod archive;
 mod assembly;
 mod attributes;
 mod directory;
@@ -65,6 +66,7 @@ mod symlink;
 mod target;
 mod window;
 
+pub use archive::{ArchiveFormat, restore_archive};
 pub use error::{Error, Result};
 pub use options::{RestoreOptions, RestoreStats};
 

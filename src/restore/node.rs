@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 /// Descriptors are few: 1024 in many places.
 const OPEN_DIRECTORIES_MAX: usize = 256;
 /// Twice as deep as a path can name. Directories deeper than that can be made step by step, but no tool reaches them.
-const DEPTH_MAX: usize = 4096;
+pub(super) const DEPTH_MAX: usize = 4096;
 
 /// How many directories are kept open.
 #[derive(Debug, Default)]

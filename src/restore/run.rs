@@ -112,6 +112,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What was done, for whoever does not leave the work to the queue.
+    pub(super) fn into_stats(self) -> RestoreStats {
+        self.stats.into_inner()
+    }
+
     fn work_alone(&self) {
         let _guard = StopOnPanic(&self.queue);
         let mut is_planning = false;
