@@ -239,9 +239,12 @@ fn what_makes_no_sense_is_refused_and_nothing_is_saved() {
         &["restore"],
         &["restore", "a", "b", "c"],
         &["restore", src, "out", "--snapshot-time=nonsense"],
-        &["restore", src, "out", "--shallow=1"],
-        &["restore", src, "out", "--mode=tar"],
-        &["restore", src, "out.zip"],
+        &["restore", src, "out", "--shallow=-1"],
+        &["restore", src, "out.zip", "--shallow=1"],
+        &["restore", src, "out", "--mode=nosuch"],
+        &["restore", src, "out", "--json"],
+        &["restore", src, "a.kopia-entry"],
+        &["restore", "a.kopia-entry", "--mode=tar"],
     ] {
         let run = home.run(&[&["snapshot"], args].concat()).expect(2);
         assert!(run.stdout.is_empty() && run.stderr.contains("packhorse: error: "), "{args:?}: {run:?}");

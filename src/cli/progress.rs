@@ -264,7 +264,7 @@ fn describe(work: Work, counters: &Counters, uploaded: u64, elapsed: Duration, s
             rate(Counter::HashedBytes),
         ),
         Work::Restore => format!(
-            "{} of {} entries, {} of {}, {}",
+            "{} of {} files, {} of {}, {}",
             get(Counter::RestoredFiles),
             get(Counter::ExpectedFiles),
             size(Counter::RestoredBytes),
@@ -278,9 +278,7 @@ fn describe(work: Work, counters: &Counters, uploaded: u64, elapsed: Duration, s
             rate(Counter::VerifiedBytes),
         ),
     };
-    if work == Work::Upload
-        && let Some(estimate) = estimate(counters, elapsed)
-    {
+    if let Some(estimate) = estimate(work, counters, elapsed) {
         write!(text, ", {estimate}").expect("writing to a string cannot fail");
     }
     for (counter, name) in [(Counter::FatalErrors, "errors"), (Counter::IgnoredErrors, "ignored errors")] {
@@ -291,13 +289,20 @@ fn describe(work: Work, counters: &Counters, uploaded: u64, elapsed: Duration, s
     text
 }
 
-/// How far an upload is if the source is about as big as it was, and how long the rest takes at the pace so far.
-fn estimate(counters: &Counters, elapsed: Duration) -> Option<String> {
+/// How far the work is, and how long the rest takes at the pace so far. An upload is estimated as if the source were as
+/// big as it was.
+fn estimate(work: Work, counters: &Counters, elapsed: Duration) -> Option<String> {
     let sum = |a, b| counters.get(a).saturating_add(counters.get(b)) as f64;
-    let shares = [
-        (sum(Counter::HashedBytes, Counter::CachedBytes), Counter::ExpectedBytes),
-        (sum(Counter::HashedFiles, Counter::CachedFiles), Counter::ExpectedFiles),
-    ];
+    let (bytes, files) = match work {
+        Work::Upload => {
+            (sum(Counter::HashedBytes, Counter::CachedBytes), sum(Counter::HashedFiles, Counter::CachedFiles))
+        }
+        Work::Restore => {
+            (counters.get(Counter::RestoredBytes) as f64, counters.get(Counter::RestoredFiles) as f64)
+        }
+        Work::Verify => return None,
+    };
+    let shares = [(bytes, Counter::ExpectedBytes), (files, Counter::ExpectedFiles)];
     // Big files and many files both take their time: what is further behind tells.
     let known = shares.into_iter().filter(|(_, expected)| counters.get(*expected) > 0);
     let share = known.map(|(done, expected)| done / counters.get(expected) as f64).reduce(f64::min)?;
@@ -305,7 +310,7 @@ fn estimate(counters: &Counters, elapsed: Duration) -> Option<String> {
         return None;
     }
     if share >= 1.0 {
-        return Some("more than last time".to_owned());
+        return (work == Work::Upload).then(|| "more than last time".to_owned());
     }
     let left = elapsed.mul_f64((1.0 - share) / share).as_secs();
     Some(format!("about {:.0} %, {}:{:02} left", share * 100.0, left / 60, left % 60))
@@ -356,7 +361,8 @@ mod tests {
 
     #[test]
     fn the_estimate_follows_what_is_further_behind() {
-        let at = |counters: &Counters, seconds| estimate(counters, Duration::from_secs(seconds));
+        let at =
+            |counters: &Counters, seconds| estimate(Work::Upload, counters, Duration::from_secs(seconds));
         let counters = Counters::default();
         counters.add(Counter::HashedFiles, 10);
         counters.add(Counter::HashedBytes, 500);
@@ -368,5 +374,24 @@ mod tests {
         counters.add(Counter::CachedFiles, 30);
         counters.add(Counter::CachedBytes, 500);
         assert_eq!(at(&counters, 30).unwrap(), "more than last time");
+    }
+
+    #[test]
+    fn a_restore_tells_how_long_it_still_takes() {
+        let counters = Counters::default();
+        for (counter, n) in [
+            (Counter::ExpectedFiles, 4),
+            (Counter::ExpectedBytes, 4_000_000),
+            (Counter::RestoredFiles, 2),
+            (Counter::RestoredBytes, 1_000_000),
+        ] {
+            counters.add(counter, n);
+        }
+        let text = describe(Work::Restore, &counters, 0, Duration::from_secs(10), Sizes::default());
+        assert_eq!(text, "2 of 4 files, 1 MB of 4 MB, 100 KB/s, about 25 %, 0:30 left");
+        counters.add(Counter::RestoredFiles, 2);
+        counters.add(Counter::RestoredBytes, 3_000_000);
+        let text = describe(Work::Restore, &counters, 0, Duration::from_secs(10), Sizes::default());
+        assert_eq!(text, "4 of 4 files, 4 MB of 4 MB, 400 KB/s");
     }
 }

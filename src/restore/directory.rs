@@ -5,12 +5,13 @@ use super::file::describe;
 use super::listing::{self, Listing};
 use super::new_file::TEMPORARY_PREFIX;
 use super::node::{Node, Place};
+use super::placeholder;
 use super::queue::Pending;
 use super::run::Run;
 use super::target::TargetDirectory;
 use super::{Error, Result};
 use crate::base::Counter;
-use crate::snapshot::{DirEntry, PackedEntries};
+use crate::snapshot::{DirEntry, PLACEHOLDER_SUFFIX, PackedEntries};
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 use std::io;
@@ -35,7 +36,7 @@ pub(super) fn start(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -> Resul
     let attributes = Attributes::of(entry);
     let node = Node::root(directory.clone(), target, Some(attributes), fresh, &run.open_count);
     let node = Arc::new(node.with(entry.supplement.clone()));
-    if let Some(summary) = &entry.summ {
+    if let Some(summary) = entry.summ.as_deref().filter(|_| run.options.shallow_at_depth.is_none()) {
         run.monitor.add(Counter::ExpectedFiles, summary.files);
         run.monitor.add(Counter::ExpectedBytes, summary.size);
         run.totals_known = true;
@@ -61,7 +62,7 @@ pub(super) fn start_single(run: &mut Run<'_>, entry: &DirEntry, target: &Path) -
     let entry = DirEntry { name: name.to_owned(), summ: None, ..entry.clone() };
     node.expect(1);
     if !fresh {
-        node.set_leftovers(leftovers(&directory).into_iter().collect());
+        look_around(&node, &directory, |_| false);
     }
     let mut packed = PackedEntries::default();
     packed.push(entry);
@@ -84,6 +85,12 @@ impl Run<'_> {
         let place = Place { node: parent, name: &entry.name };
         if parent.is_too_deep() {
             return Err(Error::TooDeep { path: place.path() });
+        }
+        if self.is_left_out(parent, entry) {
+            let above = parent.directory().map_err(place.failed("open the directory of"))?;
+            self.leave_out(parent, &above, entry)?;
+            self.complete(Arc::clone(parent), 1);
+            return Ok(());
         }
         let listing = listing::read(self, entry, || place.path())?;
         let above = parent.directory().map_err(place.failed("open the directory of"))?;
@@ -134,10 +141,13 @@ impl Run<'_> {
 
 /// Queues the members of a directory that is open.
 fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, listing: Listing) {
-    let Listing { directories, files, bytes, specials, names, prefixed } = listing;
+    let Listing { mut directories, files, bytes, specials, names, prefixed } = listing;
+    if run.options.shallow_at_depth.is_none() {
+        // Totals are of no use below and may be long.
+        directories.iter_mut().for_each(|entry| entry.summ = None);
+    }
     if !node.is_fresh() {
-        let left = |name: &String| !prefixed.contains(name);
-        node.set_leftovers(leftovers(&directory).into_iter().filter(left).collect());
+        look_around(node, &directory, |name| prefixed.contains(name));
         if run.options.delete_extra {
             run.delete_extra(node, &directory, &names);
         }
@@ -153,11 +163,21 @@ fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, listing
     run.complete(Arc::clone(node), 1);
 }
 
-/// Names that interrupted restores have left. A directory that cannot be listed has none that matter.
-fn leftovers(directory: &TargetDirectory) -> Vec<String> {
-    let members = directory.members_with_prefix(TEMPORARY_PREFIX).unwrap_or_default();
-    let files = members.into_iter().filter(|member| member.kind != FileType::Directory);
-    files.filter_map(|member| member.name.into_string().ok()).collect()
+/// Tells a node what is there of interrupted restores and of shallow ones. What `is_stored` is neither. A directory that
+/// cannot be listed has nothing that matters.
+fn look_around(node: &Node, directory: &TargetDirectory, is_stored: impl Fn(&str) -> bool) {
+    let is_mark = |name: &[u8]| {
+        name.starts_with(TEMPORARY_PREFIX.as_bytes()) || name.ends_with(PLACEHOLDER_SUFFIX.as_bytes())
+    };
+    let members = directory.members_where(is_mark).unwrap_or_default();
+    let members =
+        members.into_iter().filter_map(|member| Some((member.name.into_string().ok()?, member.kind)));
+    let members: Vec<_> = members.filter(|(name, _)| !is_stored(name)).collect();
+    node.set_placeholders(placeholder::targets(members.iter().map(|(name, _)| name.as_str())).collect());
+    let left = |(name, kind): (String, FileType)| {
+        (name.starts_with(TEMPORARY_PREFIX) && kind != FileType::Directory).then_some(name)
+    };
+    node.set_leftovers(members.into_iter().filter_map(left).collect());
 }
 
 /// Opens the target, following links, or makes it and all above; tells whether it was made.

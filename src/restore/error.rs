@@ -82,6 +82,14 @@ pub enum Error {
         /// Where it belongs.
         path: PathBuf,
     },
+    /// A placeholder cannot be used.
+    #[error("{} is no placeholder of a shallow restore: {reason}", path.display())]
+    Placeholder {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Something exists and must not be replaced, or cannot be by something of another kind.
     #[error("{} exists and is {found}", path.display())]
     InTheWay {
@@ -122,6 +130,7 @@ impl Error {
             | Self::UnknownType { .. }
             | Self::LongLink { .. }
             | Self::TooDeep { .. } => ErrorClass::Corrupt,
+            Self::Placeholder { .. } => ErrorClass::Invalid,
             Self::InTheWay { .. } | Self::NotEmpty { .. } => ErrorClass::Exists,
             Self::Canceled => ErrorClass::Canceled,
         }

@@ -81,6 +81,9 @@ impl Run<'_> {
         entry: DirEntry,
         planned: &mut Vec<(IndexEntry, Part)>,
     ) -> Result<bool> {
+        if self.is_left_out(node, &entry) {
+            return self.leave_out(node, directory, &entry).map(|()| true);
+        }
         if entry.supplement.as_deref().is_none_or(|supplement| supplement.hard_link.is_none()) {
             return self.plan_in_full(node, directory, entry, planned);
         }
@@ -228,6 +231,7 @@ impl Run<'_> {
         }
         let replace = replaced.is_some() || self.options.overwrite_files;
         file.keep(place.name, replace).map_err(place.failed("name"))?;
+        self.fill_in(place.node, place.name);
         if length != entry.size {
             let (path, size) = (place.path(), entry.size);
             let text = format!("{}: {length} bytes restored where its entry says {size}", path.display());
@@ -264,6 +268,9 @@ impl Run<'_> {
             stats.skipped_files += 1;
             stats.skipped_bytes += bytes;
         });
+        // Done, for whoever wants to know how far the restore is.
+        self.monitor.add(Counter::RestoredFiles, 1);
+        self.monitor.add(Counter::RestoredBytes, bytes);
     }
 }
 

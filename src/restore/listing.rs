@@ -5,8 +5,8 @@ use super::run::Run;
 use super::target::is_plain_name;
 use super::{Error, Result};
 use crate::snapshot::{
-    DirEntry, EntryType, Error as SnapshotError, PackedEntries, PackedFiles, SpecialEntry, read_members,
-    stream_directory,
+    DirEntry, EntryType, Error as SnapshotError, PLACEHOLDER_SUFFIX, PackedEntries, PackedFiles,
+    SpecialEntry, read_members, stream_directory,
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -22,7 +22,7 @@ pub(super) struct Listing {
     pub(super) specials: Vec<SpecialEntry>,
     /// Names, and whether each is a directory; only for whoever wants to delete what has none of them.
     pub(super) names: HashMap<String, bool>,
-    /// Names that look like temporary ones, and are none.
+    /// Names that look like temporary ones or placeholders, and are none.
     pub(super) prefixed: HashSet<String>,
 }
 
@@ -107,7 +107,7 @@ impl Listing {
             if run.options.delete_extra {
                 names.insert(name.to_owned(), kind == EntryType::Directory);
             }
-            if name.starts_with(TEMPORARY_PREFIX) {
+            if name.starts_with(TEMPORARY_PREFIX) || name.ends_with(PLACEHOLDER_SUFFIX) {
                 prefixed.insert(name.to_owned());
             }
         });

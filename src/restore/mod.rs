@@ -58,6 +58,7 @@ mod listing;
 mod new_file;
 mod node;
 mod options;
+mod placeholder;
 mod queue;
 mod run;
 mod sparse;
@@ -69,6 +70,7 @@ mod window;
 pub use archive::{ArchiveFormat, restore_archive};
 pub use error::{Error, Result};
 pub use options::{RestoreOptions, RestoreStats};
+pub use placeholder::expand;
 
 use crate::base::Monitor;
 use crate::repo::Repository;

@@ -60,6 +60,8 @@ pub(super) struct Node {
     owner_of_new: OnceLock<(u32, u32)>,
     /// Temporary names that were there before.
     leftovers: OnceLock<HashSet<String>>,
+    /// Names of which there were placeholders before.
+    placeholders: OnceLock<HashSet<String>>,
     /// What the snapshot says of it beside Kopia's.
     supplement: Option<Box<Supplement>>,
     /// Whether new files get extended attributes here.
@@ -118,6 +120,7 @@ impl Node {
             pending: AtomicUsize::new(0),
             owner_of_new: OnceLock::new(),
             leftovers: OnceLock::new(),
+            placeholders: OnceLock::new(),
             supplement: None,
             has_heirs: OnceLock::new(),
         }
@@ -186,6 +189,25 @@ impl Node {
     /// Tells what interrupted restores have left here, before anybody asks.
     pub(super) fn set_leftovers(&self, names: HashSet<String>) {
         self.leftovers.get_or_init(|| names);
+    }
+
+    /// Names of which there are placeholders here that nothing has filled in yet.
+    pub(super) fn placeholders(&self) -> &HashSet<String> {
+        self.placeholders.get_or_init(HashSet::new)
+    }
+
+    /// Tells of which names there are placeholders here, before anybody asks.
+    pub(super) fn set_placeholders(&self, names: HashSet<String>) {
+        self.placeholders.get_or_init(|| names);
+    }
+
+    /// Levels below the root.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(super) fn name(&self) -> &Path {
+        &self.name
     }
 
     /// Its handle: the one kept, or one opened step by step from the nearest directory above that is kept.

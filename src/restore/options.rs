@@ -40,6 +40,10 @@ pub struct RestoreOptions {
     pub skip_existing: bool,
     /// Delete what the snapshot does not have, and what is a directory in one place and not in the other.
     pub delete_extra: bool,
+    /// Write placeholders for files and directories that are deeper: the members of the root have depth 1.
+    pub shallow_at_depth: Option<usize>,
+    /// Files with fewer bytes are restored however deep they are.
+    pub placeholder_bytes_min: u64,
     /// Count failures of single entries and go on.
     pub ignore_errors: bool,
     /// What is read and decoded at once may have half of this.
@@ -67,6 +71,8 @@ impl Default for RestoreOptions {
             flush_files: false,
             skip_existing: false,
             delete_extra: false,
+            shallow_at_depth: None,
+            placeholder_bytes_min: 0,
             ignore_errors: false,
             memory: MemoryBudget::UNLIMITED,
             cancel: Arc::default(),
@@ -96,6 +102,8 @@ pub struct RestoreStats {
     pub hard_links: u64,
     /// FIFOs, sockets and devices made.
     pub specials: u64,
+    /// Placeholders written for files and directories.
+    pub placeholders: u64,
     /// Extended attributes set.
     pub xattrs: u64,
     /// Bytes in the files written.

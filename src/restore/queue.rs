@@ -90,9 +90,7 @@ impl Queue {
         files: PackedFiles,
     ) {
         self.change(|state| {
-            // Totals are of no use below and may be long.
-            let slim = |entry| DirEntry { summ: None, ..entry };
-            let pending = |entry| Pending { parent: Arc::clone(node), entry: slim(entry) };
+            let pending = |entry| Pending { parent: Arc::clone(node), entry };
             state.directories.extend(directories.into_iter().rev().map(pending));
             if files.len() > 0 {
                 state.members.push_back(Members { node: Arc::clone(node), directory, entries: files });

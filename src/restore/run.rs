@@ -193,7 +193,16 @@ impl<'a> Run<'a> {
         if self.options.flush_files {
             rustix::fs::fsync(directory.fd()).map_err(failed("flush"))?;
         }
-        self.count(|stats| stats.directories += 1);
+        let is_whole = self.count(|stats| {
+            stats.directories += 1;
+            stats.ignored_errors == 0
+        });
+        if let (Some(above), Some(name)) = (node.parent(), node.name().to_str())
+            && is_whole
+            && self.damage.lock().count == 0
+        {
+            self.fill_in(above, name);
+        }
         self.monitor.add(Counter::Directories, 1);
         Ok(())
     }

@@ -183,11 +183,11 @@ impl TargetDirectory {
 
     /// All members.
     pub(super) fn members(&self) -> Result<Vec<Member>, Errno> {
-        self.members_with_prefix("")
+        self.members_where(|_| true)
     }
 
-    /// All members whose names begin so.
-    pub(super) fn members_with_prefix(&self, prefix: &str) -> Result<Vec<Member>, Errno> {
+    /// All members with such names.
+    pub(super) fn members_where(&self, is_such: impl Fn(&[u8]) -> bool) -> Result<Vec<Member>, Errno> {
         // A descriptor of its own: reading positions are shared by clones.
         let fd = rustix::fs::openat(&self.fd, c".", DIRECTORY_FLAGS, Mode::empty())?;
         let mut buffer: Vec<u8> = Vec::with_capacity(LISTING_BYTES);
@@ -196,7 +196,7 @@ impl TargetDirectory {
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") && name.starts_with(prefix.as_bytes()) {
+            if !matches!(name, b"." | b"..") && is_such(name) {
                 members.push(Member { name: entry.file_name().to_owned(), kind: entry.file_type() });
             }
         }

@@ -1,5 +1,6 @@
-//! `restore` and `snapshot restore`: from a snapshot to files.
+//! `restore` and `snapshot restore`: from a snapshot to files, or to an archive.
 
+mod report;
 mod source;
 
 use super::Result;
@@ -10,15 +11,16 @@ use super::snapshot::parse_source;
 use super::units;
 use packhorse::policy::SourceInfo;
 use packhorse::repo::Repository;
-use packhorse::restore::{RestoreOptions, RestoreStats, restore};
-use std::fmt::Write;
+use packhorse::restore::{ArchiveFormat, RestoreOptions, expand, restore, restore_archive};
+use packhorse::snapshot::placeholder_target;
 use std::path::{Path, PathBuf};
 
 /// Flags of the command.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of Kopia's command line")]
 pub(crate) struct Args {
-    /// What to restore, as ID, ID/path, or the path it was saved from; and where to
+    /// What to restore, as ID, ID/path, or the path it was saved from; and where to. Or placeholders of a shallow
+    /// restore, each to be filled in where it is
     #[arg(required = true, value_name = "SOURCE [TARGET]")]
     sources: Vec<String>,
     /// Restore into a directory that is not empty; on unless --no-overwrite-directories
@@ -37,7 +39,7 @@ pub(crate) struct Args {
     /// [env: `KOPIA_RESTORE_CONSISTENT_ATTRIBUTES`]
     #[arg(long, num_args = 0, default_missing_value = "true")]
     consistent_attributes: Option<bool>,
-    /// What to write; only local is supported yet, and auto means it
+    /// What to write; auto tells by the target's name: .zip, .tar, .tar.gz, .tgz, else a folder
     #[arg(long, default_value = "auto", value_name = "MODE",
           value_parser = ["auto", "local", "zip", "zip-nocompress", "tar", "tgz"])]
     mode: String,
@@ -80,11 +82,11 @@ pub(crate) struct Args {
     /// Delete what the snapshot does not have
     #[arg(long)]
     delete_extra: bool,
-    /// Not supported yet
-    #[arg(long, hide = true, value_parser = units::parse_integer, allow_negative_numbers = true)]
+    /// Leave placeholders (NAME.kopia-entry) for what is deeper than so many levels
+    #[arg(long, value_name = "DEPTH", value_parser = units::parse_integer, allow_negative_numbers = true)]
     shallow: Option<i64>,
-    /// Not supported yet
-    #[arg(long, hide = true, value_parser = units::parse_integer, allow_negative_numbers = true)]
+    /// Restore files with fewer bytes all the same
+    #[arg(long, value_name = "BYTES", value_parser = units::parse_integer, allow_negative_numbers = true)]
     shallow_minsize: Option<i64>,
     /// Which snapshot, when the source is a path: latest, oldest, yesterday, 3d-ago, or a time before which it began
     #[arg(long, default_value = "latest", value_name = "TIME")]
@@ -96,6 +98,11 @@ pub(crate) struct Args {
 
 impl Args {
     fn options(&self, ctx: &Context) -> Result<RestoreOptions> {
+        let shallow_at_depth = self.shallow.map(|depth| {
+            usize::try_from(depth).map_err(|_| {
+                Failure::usage(format!("--shallow={depth}: at least the root is restored, at depth 0"))
+            })
+        });
         Ok(RestoreOptions {
             parallel: usize::try_from(self.parallel).unwrap_or(0),
             overwrite_directories: self.overwrite_directories.unwrap_or(true),
@@ -113,45 +120,96 @@ impl Args {
             flush_files: self.flush_files,
             skip_existing: self.skip_existing,
             delete_extra: self.delete_extra,
+            shallow_at_depth: shallow_at_depth.transpose()?,
+            placeholder_bytes_min: u64::try_from(self.shallow_minsize.unwrap_or(0)).unwrap_or(0),
             ignore_errors: self.ignore_errors,
             memory: ctx.memory(),
             cancel: ctx.cancel()?,
         })
     }
 
-    /// A placeholder or an archive would be something else than what was asked for.
-    fn check_supported(&self, target: &Path) -> Result<()> {
-        if self.shallow.is_some() || self.shallow_minsize.is_some() {
-            return Err(Failure::usage("--shallow is not supported yet"));
-        }
-        let name = target.to_string_lossy();
-        let archive = [".zip", ".tar", ".tar.gz", ".tgz"].into_iter().find(|suffix| name.ends_with(suffix));
-        match (self.mode.as_str(), archive) {
-            ("local", _) | ("auto", None) => Ok(()),
-            ("auto", Some(suffix)) => Err(Failure::usage(format!(
-                "restoring to an archive ({suffix}) is not supported yet; --mode=local restores to a folder of that name"
-            ))),
-            (mode, _) => Err(Failure::usage(format!("--mode={mode} is not supported yet"))),
+    /// The archive that is asked for, if one is.
+    fn archive(&self, target: &Path) -> Option<ArchiveFormat> {
+        match self.mode.as_str() {
+            "auto" => ArchiveFormat::of_name(&target.to_string_lossy()),
+            "zip" => Some(ArchiveFormat::Zip),
+            "zip-nocompress" => Some(ArchiveFormat::StoredZip),
+            "tar" => Some(ArchiveFormat::Tar),
+            "tgz" => Some(ArchiveFormat::GzippedTar),
+            _ => None,
         }
     }
 }
 
 /// Runs the command.
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
-    let options = args.options(ctx)?;
+    let mut options = args.options(ctx)?;
+    if args.sources.iter().all(|source| is_placeholder(source)) {
+        options.shallow_at_depth.get_or_insert(0);
+        return expand_all(ctx, args, &options);
+    }
+    if args.sources.iter().any(|source| is_placeholder(source)) {
+        return Err(Failure::usage(
+            "placeholders cannot be mixed with other arguments: each is filled in where it is",
+        ));
+    }
     let repository = ctx.open_repository(false)?;
     let (text, target) = source_and_target(ctx, args, &repository)?;
-    args.check_supported(&target)?;
-    let workers = options.parallel;
+    let archive = args.archive(&target);
+    if archive.is_some() && options.shallow_at_depth.is_some() {
+        return Err(Failure::usage("--shallow leaves placeholders in a folder, and an archive has none"));
+    }
     ctx.talk().line(format_args!(
-        "Restoring to local filesystem ({}) with parallelism={workers}...",
-        target.display()
+        "Restoring to {} ({}) with parallelism={}...",
+        archive.map_or("local filesystem", describe_format),
+        target.display(),
+        options.parallel
     ));
-    let entry = source::find(ctx, args, &repository, text)?;
+    let found = source::find(ctx, args, &repository, text)?;
     let progress = Progress::start(ctx, Work::Restore, None)?;
-    let stats = restore(&repository, &entry, &target, &options, &progress)?;
+    let stats = match archive {
+        Some(format) => restore_archive(&repository, &found.entry, &target, format, &options, &progress)?,
+        None => restore(&repository, &found.entry, &target, &options, &progress)?,
+    };
     drop(progress);
-    ctx.talk().line(describe(ctx, &stats));
+    if let Some(snapshot) = &found.snapshot {
+        ctx.talk().line(report::describe_snapshot(ctx, snapshot));
+    }
+    ctx.talk().line(report::describe(ctx.sizes(), &stats));
+    Ok(())
+}
+
+fn is_placeholder(source: &str) -> bool {
+    let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    placeholder_target(name).is_some()
+}
+
+fn describe_format(format: ArchiveFormat) -> &'static str {
+    match format {
+        ArchiveFormat::Zip => "a zip file",
+        ArchiveFormat::StoredZip => "an uncompressed zip file",
+        ArchiveFormat::Tar => "an uncompressed tar file",
+        ArchiveFormat::GzippedTar => "a tar+gzip file",
+    }
+}
+
+/// Fills in placeholders, each where it is.
+fn expand_all(ctx: &Context, args: &Args, options: &RestoreOptions) -> Result<()> {
+    if !matches!(args.mode.as_str(), "auto" | "local") {
+        return Err(Failure::usage(format!(
+            "--mode={}: placeholders are filled in where they are, not in an archive",
+            args.mode
+        )));
+    }
+    let repository = ctx.open_repository(false)?;
+    for source in &args.sources {
+        let path = ctx.environment().absolute(source.as_ref());
+        ctx.talk().line(format_args!("Filling in {}...", path.display()));
+        let progress = Progress::start(ctx, Work::Restore, None)?;
+        let stats = expand(&repository, &path, options, &progress)?;
+        drop(progress);
+        ctx.talk().line(report::describe(ctx.sizes(), &stats));
+    }
     Ok(())
 }
 
@@ -175,37 +233,4 @@ fn source_and_target<'a>(
         [source, target] => Ok((source, ctx.environment().absolute(target.as_ref()))),
         _ => Err(Failure::usage("a restore needs a source and a target")),
     }
-}
-
-fn describe(ctx: &Context, stats: &RestoreStats) -> String {
-    let sizes = ctx.sizes();
-    let mut text = format!(
-        "Restored {} files, {} directories and {} symbolic links ({})",
-        stats.files,
-        stats.directories,
-        stats.symlinks,
-        sizes.format(stats.bytes)
-    );
-    let mut more = |text_of: std::fmt::Arguments<'_>, count: u64| {
-        if count > 0 {
-            write!(text, ", {text_of}").expect("writing to a string cannot fail");
-        }
-    };
-    let RestoreStats { skipped_files, deleted_directories, deleted_files, deleted_symlinks, .. } = *stats;
-    let RestoreStats { hard_links, specials, xattrs, ignored_xattr_errors, ignored_specials, .. } = *stats;
-    more(format_args!("{hard_links} hard links"), hard_links);
-    more(format_args!("{specials} special files"), specials);
-    more(format_args!("{xattrs} extended attributes"), xattrs);
-    more(format_args!("skipped {skipped_files} ({})", sizes.format(stats.skipped_bytes)), skipped_files);
-    more(format_args!("deleted directories {deleted_directories}"), deleted_directories);
-    more(format_args!("deleted files {deleted_files}"), deleted_files);
-    more(format_args!("deleted symbolic links {deleted_symlinks}"), deleted_symlinks);
-    more(format_args!("ignored {} errors", stats.ignored_errors), stats.ignored_errors);
-    let attributes = stats.ignored_permission_errors;
-    more(format_args!("without permission to set {attributes} attributes"), attributes);
-    let lost = ignored_xattr_errors;
-    more(format_args!("could not set {lost} extended attributes"), lost);
-    more(format_args!("could not make {ignored_specials} special files"), ignored_specials);
-    text.push('.');
-    text
 }

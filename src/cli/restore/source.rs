@@ -7,20 +7,37 @@ use crate::cli::exit::Failure;
 use crate::cli::moment::Wanted;
 use crate::cli::snapshot::{covering, parse_source};
 use jiff::tz::TimeZone;
-use packhorse::manifest::ManifestStore;
+use packhorse::manifest::{ManifestId, ManifestStore};
 use packhorse::object::ObjectId;
 use packhorse::repo::Repository;
 use packhorse::snapshot::{self, Catalog, DirEntry, SnapshotManifest};
 
+/// What is to be restored, and the snapshot it is from, if that is known.
+pub(super) struct Found {
+    pub(super) entry: DirEntry,
+    pub(super) snapshot: Option<SnapshotManifest>,
+}
+
 /// The entry that a text names: by an id, or by the path it was saved from.
-pub(super) fn find(ctx: &Context, args: &Args, repository: &Repository, text: &str) -> Result<DirEntry> {
+pub(super) fn find(ctx: &Context, args: &Args, repository: &Repository, text: &str) -> Result<Found> {
     let manifests = repository.load_manifests()?;
     if starts_with_id(text) {
         let consistent =
             args.consistent_attributes.or(ctx.environment().restore_consistent_attributes).unwrap_or(false);
-        return Ok(snapshot::resolve(repository.objects(), &manifests, text, consistent)?);
+        let entry = snapshot::resolve(repository.objects(), &manifests, text, consistent)?;
+        return Ok(Found { entry, snapshot: snapshot_of(&manifests, text) });
     }
     by_path(ctx, args, repository, &manifests, text)
+}
+
+/// The snapshot that an id names, or the latest of those with such a root.
+fn snapshot_of(manifests: &ManifestStore, text: &str) -> Option<SnapshotManifest> {
+    let id = text.split('/').next().unwrap_or_default();
+    let catalog = Catalog::new(manifests);
+    catalog.get(&ManifestId::new(id)).ok().or_else(|| {
+        let snapshots = catalog.with_root(id.parse().ok()?).ok()?;
+        snapshots.into_iter().max_by_key(|snapshot| snapshot.start_time)
+    })
 }
 
 /// A manifest's id reads as an object's, too.
@@ -35,7 +52,7 @@ fn by_path(
     repository: &Repository,
     manifests: &ManifestStore,
     text: &str,
-) -> Result<DirEntry> {
+) -> Result<Found> {
     let wanted = Wanted::parse(&args.snapshot_time, ctx.clock().now(), &TimeZone::system())?;
     let source = parse_source(ctx, repository, text)?;
     if source.path.is_empty() {
@@ -61,7 +78,7 @@ fn by_path(
     talk.line(format_args!("   Snapshot time: {time}"));
     talk.line(format_args!("   Relative path: {below}"));
     talk.line(format_args!("   Object ID: {}", entry.obj));
-    Ok(entry)
+    Ok(Found { entry, snapshot: Some(snapshot) })
 }
 
 /// What a complete snapshot holds at a path. A snapshot that cannot be read is an error: passing it over would restore

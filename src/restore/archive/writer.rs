@@ -108,7 +108,6 @@ impl Writer<'_, '_> {
         written.map_err(failed(self.archive))?;
         self.run.monitor.add(Counter::RestoredBytes, data.len() as u64);
         if entry.kind == EntryType::Symlink {
-            self.run.monitor.add(Counter::RestoredFiles, 1);
             self.count_member(member, |stats| stats.symlinks += 1);
         } else {
             self.warn_of_length(member, entry, data.len() as u64);
