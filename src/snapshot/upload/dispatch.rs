@@ -6,6 +6,7 @@ use super::counts;
 use super::identity::Verdict;
 use super::look::Look;
 use super::node::Node;
+use super::placeholder;
 use super::previous::{PreviousFiles, is_forced};
 use super::small_files::{FileBatch, is_small};
 use super::walk::{PendingDirectory, Worker, file_failed, perform};
@@ -99,10 +100,16 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
         let prefix = self.prefix;
         let last = listed.last().map(|member| Box::from(member.name()));
         for member in listed {
-            let name = gojson::lossy(member.name()).into_owned();
+            let stands_for = placeholder::target_of(&member).map(str::to_owned);
+            let is_placeholder = stands_for.is_some();
+            let name = stands_for.unwrap_or_else(|| gojson::lossy(member.name()).into_owned());
             self.path.truncate(prefix);
             self.path.push_str(&name);
-            if self.is_included(&member) && self.is_distinct(&member, &name, names) {
+            if is_placeholder {
+                if self.is_included(&member) {
+                    self.placeholder(member.is_directory(), &name, names);
+                }
+            } else if self.is_included(&member) && self.is_distinct(&member, &name, names) {
                 match member {
                     Listed::Entry(entry) => self.member(entry, name),
                     Listed::Failed { is_dir_hint, error, .. } => self.unlisted(&name, is_dir_hint, &error),
@@ -155,6 +162,21 @@ impl<'a, 'b> Dispatcher<'a, 'b> {
             }
             EntryKind::File | EntryKind::Symlink => self.file(entry, &name),
             EntryKind::Other => self.special(&entry, &name),
+        }
+    }
+
+    fn placeholder(&mut self, is_directory: bool, name: &str, names: &Names) {
+        let (context, node) = (self.context, self.node);
+        match placeholder::entry_behind(context, node, is_directory, name, names) {
+            Ok(entry) => {
+                counts::add(&context.counts.total_size, entry.size);
+                self.unchanged.push(entry);
+            }
+            Err(message) => {
+                let ignored =
+                    node.policies.child(name).policy().error_handling.ignore_file_errors.unwrap_or(false);
+                context.entry_failed(node, &node.path_of(name), message, ignored);
+            }
         }
     }
 

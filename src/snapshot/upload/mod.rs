@@ -24,6 +24,7 @@ mod dispatch;
 mod identity;
 mod look;
 mod node;
+mod placeholder;
 mod previous;
 mod queue;
 mod single;
