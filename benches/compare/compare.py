@@ -71,6 +71,28 @@ class Program:
     def verify(self):
         return self.run("snapshot", "verify", "--verify-files-percent=100")[0]
 
+    def restore_slowly(self, slow_store, delay, snapshot, target):
+        """Restores from the repository seen through a store that answers late, with an empty cache."""
+        point, config = self.base / "slow", self.base / "slow.config"
+        point.mkdir()
+        mounted = subprocess.Popen([slow_store, str(self.repository), str(point), str(delay)])
+        try:
+            while not os.path.ismount(point):
+                if mounted.poll() is not None:
+                    sys.exit(f"{slow_store} did not mount {point}")
+                time.sleep(0.05)
+            name, cache = "KOPIA_CONFIG_PATH", self.base / "slow-cache"
+            usual = dict(self.environment)
+            self.environment |= {name: str(config), "KOPIA_CACHE_DIRECTORY": str(cache)}
+            self.run("repository", "connect", "filesystem", f"--path={point}")
+            shutil.rmtree(cache, ignore_errors=True)
+            cost = self.restore(snapshot, target)
+            self.environment = usual
+            return cost
+        finally:
+            subprocess.run(["umount", str(point)], check=True)
+            mounted.wait()
+
 
 def measure(command, environment=None):
     """Seconds, processor seconds and peak MiB of a process that must succeed, and its output."""
@@ -176,7 +198,7 @@ class Results:
         return "\n".join(lines)
 
 
-def one_run(number, programs, trees, scratch, results):
+def one_run(number, programs, trees, scratch, results, slow_store, delay):
     """All steps, once for each program; the programs take turns in going first."""
     big, small = trees
     order = programs if number % 2 == 0 else programs[::-1]
@@ -198,7 +220,14 @@ def one_run(number, programs, trees, scratch, results):
             results.add(f"restore, {name}", program.name, program.restore(snapshots[program.name], target))
             if number == 0 and (path := differs(tree, target)):
                 sys.exit(f"{program.name} did not restore {path}")
+            results.add(f"restore over it, {name}", program.name, program.restore(snapshots[program.name], target))
             shutil.rmtree(target)
+        if slow_store and tree is big:
+            for program in done:
+                target = program.base / "restored"
+                cost = program.restore_slowly(slow_store, delay, snapshots[program.name], target)
+                results.add(f"restore, {name}, {delay} ms a request", program.name, cost)
+                shutil.rmtree(target)
         for program in done:
             results.add(f"verify all bytes, {name}", program.name, program.verify())
         copy = scratch / "copy"
@@ -253,6 +282,8 @@ def parse_arguments():
     parser.add_argument("--dir", default="/tmp/packhorse-compare", help="where data and repositories are made")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the data, such as 0.05")
     parser.add_argument("--runs", type=int, default=3, help="how often everything is done")
+    parser.add_argument("--slow-store", help="the executable of `cargo bench --bench slow_store --no-run`; needs root")
+    parser.add_argument("--delay", type=int, default=30, help="milliseconds that a request takes there")
     return parser.parse_args()
 
 
@@ -273,7 +304,7 @@ def main():
     scratch = base / "run"
     for number in range(arguments.runs):
         shutil.rmtree(scratch, ignore_errors=True)
-        one_run(number, programs, trees, scratch, results)
+        one_run(number, programs, trees, scratch, results, arguments.slow_store, arguments.delay)
     print(header(arguments, programs[1][1]))
     print()
     print(results.table())
