@@ -4,7 +4,9 @@
 
 mod damage;
 mod delta;
+mod forge;
 mod hostile;
+mod hostile_trees;
 mod links;
 mod round_trip;
 mod rules;

@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 /// Lists of lists deeper than this cannot come from a writer: two levels hold petabytes.
 const MAX_DEPTH: usize = 8;
+/// Most parts of an object that lists of lists may give: writers put all parts into one list, however long, so that a few
+/// small lists that name each other again and again mean harm.
+const MAX_NESTED_PARTS: usize = 1 << 20;
 /// An object read whole into memory is metadata; more than this is an attack, not a directory.
 const MAX_WHOLE_BYTES: u64 = 2 << 30;
 /// Longest plaintext of one content that compresses itself.
@@ -150,6 +153,9 @@ impl ObjectReader {
             let start = base
                 .checked_add(segment.start)
                 .ok_or_else(|| Error::BrokenList { id, reason: "it is longer than any object".to_owned() })?;
+            if depth > 0 && out.len() >= MAX_NESTED_PARTS {
+                return Err(Error::BrokenList { id, reason: "too many parts in lists of lists".to_owned() });
+            }
             match segment.object.list() {
                 None => out.push(Segment { start, ..segment }),
                 Some(inner) => self.flatten(id, inner, start, Some(segment.length), depth + 1, out)?,

@@ -7,9 +7,9 @@ use super::{Error, RestoreOptions, Result};
 use crate::base::Timestamp;
 use crate::snapshot::{DirEntry, EntryType, SpecialEntry};
 use crate::source::XattrPlace;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 const SETUID: u32 = 0o4000;
@@ -143,20 +143,18 @@ impl Run<'_> {
         self.forgive(path, "set the owner of", changed).map(drop)
     }
 
-    /// Sets the times of a link named `name` in `directory`.
-    pub(super) fn set_link_times(
+    /// Sets the times of a link or special file by a handle.
+    pub(super) fn set_times_by_handle(
         &self,
-        directory: impl AsFd,
-        name: &str,
+        handle: &OwnedFd,
         wanted: &Wanted,
         path: &dyn Fn() -> PathBuf,
     ) -> Result<()> {
-        if let Some(mtime) = wanted.mtime {
-            let times = both_times(mtime);
-            let changed = rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW);
-            self.forgive(path, "set the times of", changed)?;
-        }
-        Ok(())
+        let Some(mtime) = wanted.mtime else { return Ok(()) };
+        // An empty name would do, but not on old systems. Behind the handle of a link it ends at the link itself.
+        let by_handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let changed = rustix::fs::utimensat(CWD, &*by_handle, &both_times(mtime), AtFlags::empty());
+        self.forgive(path, "set the times of", changed).map(drop)
     }
 
     /// Counts a refusal where it may be ignored; tells whether the change was made.
@@ -187,7 +185,7 @@ fn group(gid: u32) -> Option<Gid> {
 }
 
 /// Kopia sets the time of access to that of modification, too.
-pub(super) fn both_times(mtime: Timestamp) -> Timestamps {
+fn both_times(mtime: Timestamp) -> Timestamps {
     let time = Timespec { tv_sec: mtime.as_seconds(), tv_nsec: mtime.subsecond_nanos().into() };
     Timestamps { last_access: time, last_modification: time }
 }

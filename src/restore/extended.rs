@@ -33,11 +33,6 @@ impl<'a> WantedXattrs<'a> {
         let some = all.or_else(|| supplement.and_then(|supplement| supplement.xattrs.as_deref()));
         Self { some, are_all: all.is_some() }
     }
-
-    /// Whether nothing is known, or nothing was there: then what is new has them right.
-    pub(super) fn are_none(self) -> bool {
-        self.some.is_none_or(Xattrs::is_empty)
-    }
 }
 
 impl Run<'_> {

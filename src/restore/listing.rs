@@ -9,6 +9,7 @@ use crate::snapshot::{
     SpecialEntry, read_members, stream_directory,
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::path::PathBuf;
 
@@ -60,13 +61,16 @@ pub(super) fn read(run: &Run<'_>, entry: &DirEntry, path: impl Fn() -> PathBuf) 
     run.monitor.current(&path().to_string_lossy());
     let objects = run.repository.objects();
     let unreadable = |source| Error::Directory { path: path(), source: Box::new(source) };
-    let (mut packed, mut doubles, mut bad) = (PackedEntries::default(), Doubles::default(), Vec::new());
+    let (mut packed, mut doubles, mut bad) = (PackedEntries::default(), Doubles::default(), BTreeSet::new());
     let rest = stream_directory(objects, entry.obj, |member| {
         if is_plain_name(&member.name) {
             doubles.look_at(&member.name);
-            packed.push(member);
+            // With doubles all is read once more; a million of them need not be kept.
+            if doubles.again.is_empty() {
+                packed.push(member);
+            }
         } else {
-            bad.push(member.name);
+            bad.insert(member.name);
         }
         Ok::<_, SnapshotError>(())
     })

@@ -1,6 +1,6 @@
 //! FIFOs, sockets and devices: made by a call that opens nothing, and given their attributes by handle.
 
-use super::attributes::{Attributes, Wanted, both_times};
+use super::attributes::{Attributes, Wanted};
 use super::extended::WantedXattrs;
 use super::file::describe;
 use super::hard_links::Turn;
@@ -82,9 +82,15 @@ impl Run<'_> {
         special: &SpecialEntry,
     ) -> Result<bool> {
         let found = directory.stat(name).map_err(place.failed("look at"))?;
-        if found.as_ref().is_some_and(|stat| is_kind(stat, kind)) {
-            self.finish_special(place, directory, name, kind, special)?;
-            return Ok(true);
+        if let Some(stat) = found.as_ref().filter(|stat| is_kind(stat, kind)) {
+            if stat.st_nlink == 1 {
+                self.finish_special(place, directory, name, kind, special)?;
+                return Ok(true);
+            }
+            // Its other names, which may be anywhere, must not change.
+            if self.is_special_right(directory, name, stat, special) {
+                return Ok(true);
+            }
         }
         if let Some(stat) = &found {
             self.check_replace(place, stat)?;
@@ -124,6 +130,20 @@ impl Run<'_> {
         Ok(true)
     }
 
+    fn is_special_right(
+        &self,
+        directory: &TargetDirectory,
+        name: &std::ffi::CStr,
+        stat: &Stat,
+        special: &SpecialEntry,
+    ) -> bool {
+        let xattrs = WantedXattrs::of(special.supplement.as_deref());
+        Wanted::new(&Attributes::of_special(special), self.options).is_on(stat)
+            && directory
+                .open_handle(name)
+                .is_ok_and(|handle| self.has_xattrs(&XattrPlace::of_handle(&handle), xattrs))
+    }
+
     /// What may not take the place of what is there is an error.
     pub(super) fn check_replace(&self, place: &Place<'_>, found: &Stat) -> Result<()> {
         let allowed = match FileType::from_raw_mode(found.st_mode) {
@@ -144,7 +164,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sets all attributes. That the handle is of what was made is proven, so that nothing put in its place is given away.
+    /// Sets all attributes. That the handle is of what was made, and has no other name, is proven, so that nothing put in
+    /// its place is given away.
     fn finish_special(
         &self,
         place: &Place<'_>,
@@ -155,7 +176,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let handle = directory.open_handle(name).map_err(place.failed("open"))?;
         let stat = rustix::fs::fstat(&handle).map_err(place.failed("look at"))?;
-        if !is_kind(&stat, kind) {
+        if !is_kind(&stat, kind) || stat.st_nlink > 1 {
             return Err(Error::InTheWay { path: place.path(), found: describe(&stat) });
         }
         let path = || place.path();
@@ -164,18 +185,14 @@ impl Run<'_> {
         if let Some(owner) = wanted.owner.filter(|&owner| owner != (stat.st_uid, stat.st_gid)) {
             self.set_owner_by_handle(&handle, owner, &path)?;
         }
-        let by_handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
         if let Some(mode) = wanted.mode {
+            let by_handle = format!("/proc/self/fd/{}", handle.as_raw_fd());
             let changed = rustix::fs::chmodat(CWD, &*by_handle, Mode::from_raw_mode(mode), AtFlags::empty());
             self.forgive(&path, "set the permissions of", changed)?;
         }
         let xattrs = WantedXattrs::of(special.supplement.as_deref());
         self.set_xattrs(&XattrPlace::of_handle(&handle), xattrs, true, &path)?;
-        if let Some(mtime) = wanted.mtime {
-            let changed = rustix::fs::utimensat(CWD, &*by_handle, &both_times(mtime), AtFlags::empty());
-            self.forgive(&path, "set the times of", changed)?;
-        }
-        Ok(())
+        self.set_times_by_handle(&handle, &wanted, &path)
     }
 }
 

@@ -154,30 +154,24 @@ impl Run<'_> {
         entry: &DirEntry,
     ) -> Result<()> {
         let wanted = Wanted::new(&Attributes::of(entry), self.options);
-        let other_owner = wanted.owner.is_some() && wanted.owner != place.node.owner_of_new().get().copied();
-        let xattrs = WantedXattrs::of(entry.supplement.as_deref());
-        let is_needed = other_owner || !xattrs.are_none();
-        let link = is_needed.then(|| open_link(place, directory, name)).transpose()?;
-        let foreign = link.as_ref().filter(|(_, owner)| wanted.owner != Some(*owner));
+        let (link, owner) = open_link(place, directory, name)?;
         let path = || place.path();
-        if let (Some((link, _)), Some(owner)) = (foreign, wanted.owner) {
-            self.set_owner_by_handle(link, owner, &path)?;
+        if let Some(wanted) = wanted.owner.filter(|&wanted| wanted != owner) {
+            self.set_owner_by_handle(&link, wanted, &path)?;
         }
-        if let Some((link, _)) = &link {
-            self.set_xattrs(&XattrPlace::of_handle(link), xattrs, false, &path)?;
-        }
-        self.set_link_times(directory.fd(), name, &wanted, &path)
+        let xattrs = WantedXattrs::of(entry.supplement.as_deref());
+        self.set_xattrs(&XattrPlace::of_handle(&link), xattrs, false, &path)?;
+        self.set_times_by_handle(&link, &wanted, &path)
     }
 }
 
-/// Opens a link whose owner or extended attributes may have to be changed, and tells the owner it has. That the handle is
-/// a link is proven, so that nothing put in its place is given away.
+/// Opens a link that has been made, and tells the owner it has. That the handle is a link without another name is proven,
+/// so that nothing put in its place is given away.
 fn open_link(place: &Place<'_>, directory: &TargetDirectory, name: &str) -> Result<(OwnedFd, (u32, u32))> {
     let link = directory.open_handle(name).map_err(place.failed("open"))?;
     let stat = rustix::fs::fstat(&link).map_err(place.failed("look at"))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink || stat.st_nlink > 1 {
         return Err(Error::InTheWay { path: place.path(), found: describe(&stat) });
     }
-    let owner = place.node.owner_of_new().get_or_init(|| (stat.st_uid, stat.st_gid));
-    Ok((link, *owner))
+    Ok((link, (stat.st_uid, stat.st_gid)))
 }
