@@ -156,7 +156,7 @@ impl<'r> Forge<'r> {
         let part = self.store(b"part", IdPrefix::NONE, None);
         let mut object = if self.dice.percent(30) { self.anything() } else { part };
         let lengths = [4, 4, 4, 0, 5, 1 << 40, (1 << 63) - 10, u64::MAX];
-        let fan_out = self.dice.pick(&[1, 2, 30, 1000]);
+        let fan_out = self.dice.pick(&[1, 2, 10, 300]);
         let mut length = 4;
         for _ in 0..self.dice.between(1, 6) {
             let (mut start, mut parts) = (0_u64, Vec::new());

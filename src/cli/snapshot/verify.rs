@@ -101,7 +101,9 @@ const PLACES_SHOWN: usize = 10;
 
 /// Runs the command.
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
-    let repository = ctx.open_repository(args.max_age.is_some())?;
+    // Where nothing may be written, nothing is noted.
+    let notes = args.max_age.is_some() && !ctx.connection()?.client.readonly;
+    let repository = ctx.open_repository(notes)?;
     let (roots, rootless) = roots(ctx, args, &repository)?;
     let pool = ctx.thread_pool(if args.file_parallelism > 0 { args.file_parallelism } else { THREADS })?;
     let progress = Progress::start(ctx, Work::Verify, None)?;

@@ -1,5 +1,6 @@
-//! Every pack once in a while: each run reads as much as it may, the packs that nobody has read first, the newest of them
-//! first, then those that were read longest ago.
+//! Every pack once in a while: each run reads as much as it may, first the packs that were found damaged, so that every run
+//! tells of them, then those that nobody has read, the newest first, then those that were read longest ago. At least one
+//! is read that is not known to be damaged, so that the runs get on however much damage there is.
 
 use super::reading::batches;
 use super::walk::Walk;
@@ -25,7 +26,7 @@ const SLICE_BYTES: u64 = 512 << 20;
 pub struct RoundOptions {
     /// In this time every pack is to be read.
     pub period: Duration,
-    /// Bytes of packs to read at most; one pack is read in any case.
+    /// Bytes of packs to read at most; one pack that is not known to be damaged is read in any case.
     pub max_bytes: Option<u64>,
     /// What is read and decoded at once may have a third of this.
     pub memory: MemoryBudget,
@@ -101,7 +102,9 @@ pub fn verify_round(
         for pack in slice {
             report.read_packs += 1;
             report.read_bytes += pack.length;
-            if !damaged.contains(pack.id.as_str()) {
+            if damaged.contains(pack.id.as_str()) {
+                verified.note_damaged(&pack.id);
+            } else {
                 verified.note(&pack.id, now);
             }
         }
@@ -145,16 +148,20 @@ fn due_packs<'p>(
     options: &RoundOptions,
     now: Timestamp,
 ) -> Vec<&'p BlobMetadata> {
-    let mut due: Vec<_> =
-        packs.iter().filter(|pack| !is_fresh(verified.time_of(&pack.id), options, now)).collect();
+    let is_due = |pack: &&BlobMetadata| {
+        verified.is_damaged(&pack.id) || !is_fresh(verified.time_of(&pack.id), options, now)
+    };
+    let mut due: Vec<_> = packs.iter().filter(is_due).collect();
     due.sort_by_key(|pack| match verified.time_of(&pack.id) {
-        None => (0, pack.timestamp.as_nanos().saturating_neg()),
-        Some(at) => (1, at.as_nanos()),
+        _ if verified.is_damaged(&pack.id) => (0, 0),
+        None => (1, pack.timestamp.as_nanos().saturating_neg()),
+        Some(at) => (2, at.as_nanos()),
     });
     let mut left = options.max_bytes.unwrap_or(u64::MAX);
     let mut is_first = true;
     due.retain(|pack| {
-        let fits = std::mem::take(&mut is_first) || pack.length <= left;
+        let is_needed = !verified.is_damaged(&pack.id) && std::mem::take(&mut is_first);
+        let fits = is_needed || pack.length <= left;
         left = if fits { left.saturating_sub(pack.length) } else { 0 };
         fits
     });
