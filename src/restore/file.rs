@@ -195,7 +195,8 @@ impl Run<'_> {
         if wanted.is_on(stat) && self.has_xattrs(&XattrPlace::Open(fd.as_fd()), xattrs) {
             return Ok(true);
         }
-        if !is_only_name(place, stat) {
+        let directory = place.node.directory().map_err(place.failed("open the directory of"))?;
+        if !directory.is_only_name(place.name, stat) {
             return Ok(false);
         }
         let path = || place.path();
@@ -290,16 +291,6 @@ fn new_have_xattrs(node: &Node, new: impl AsFd) -> bool {
     *node.has_heirs().get_or_init(|| {
         let names = rustix::fs::flistxattr(new, &mut [0; 0][..]);
         !matches!(names, Ok(0) | Err(Errno::NOTSUP))
-    })
-}
-
-/// Whether a file that was opened has this name and no other, now: it may have had one when it was opened.
-fn is_only_name(place: &Place<'_>, opened: &Stat) -> bool {
-    let named = place.node.directory().and_then(|directory| directory.stat(place.name));
-    named.is_ok_and(|named| {
-        named.is_some_and(|named| {
-            (named.st_dev, named.st_ino, named.st_nlink) == (opened.st_dev, opened.st_ino, 1)
-        })
     })
 }
 

@@ -89,7 +89,7 @@ impl NewFile {
         let fd = directory.open_file_to_write(name)?;
         let stat = rustix::fs::fstat(&fd)?;
         let is_ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o7077 == 0;
-        if !is_regular(&stat) || stat.st_nlink != 1 || !is_ours {
+        if !is_regular(&stat) || !is_ours || !directory.is_only_name(name, &stat) {
             return Err(Errno::PERM);
         }
         Ok(Self::build(directory, fd, name.to_owned(), Some(Arc::clone(stop))))

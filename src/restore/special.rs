@@ -176,7 +176,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let handle = directory.open_handle(name).map_err(place.failed("open"))?;
         let stat = rustix::fs::fstat(&handle).map_err(place.failed("look at"))?;
-        if !is_kind(&stat, kind) || stat.st_nlink > 1 {
+        if !is_kind(&stat, kind) || !directory.is_only_name(name, &stat) {
             return Err(Error::InTheWay { path: place.path(), found: describe(&stat) });
         }
         let path = || place.path();

@@ -170,7 +170,8 @@ impl Run<'_> {
 fn open_link(place: &Place<'_>, directory: &TargetDirectory, name: &str) -> Result<(OwnedFd, (u32, u32))> {
     let link = directory.open_handle(name).map_err(place.failed("open"))?;
     let stat = rustix::fs::fstat(&link).map_err(place.failed("look at"))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink || stat.st_nlink > 1 {
+    let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+    if !is_link || !directory.is_only_name(name, &stat) {
         return Err(Error::InTheWay { path: place.path(), found: describe(&stat) });
     }
     Ok((link, (stat.st_uid, stat.st_gid)))

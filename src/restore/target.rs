@@ -120,6 +120,15 @@ impl TargetDirectory {
         }
     }
 
+    /// Whether what was opened by a name has it now, and no other: what it had when it was looked at may have been taken
+    /// away just before.
+    pub(super) fn is_only_name(&self, name: impl rustix::path::Arg, opened: &Stat) -> bool {
+        let is_it = |named: Stat| {
+            (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino) && named.st_nlink <= 1
+        };
+        opened.st_nlink <= 1 && self.stat(name).is_ok_and(|named| named.is_some_and(is_it))
+    }
+
     /// Makes a link.
     pub(super) fn create_link(&self, name: &str, target: &[u8]) -> Result<(), Errno> {
         rustix::fs::symlinkat(target, &self.fd, name)

@@ -195,3 +195,132 @@ fn a_racing_swapper_does_not_lead_out() {
     });
     trap.check();
 }
+
+/// What a racer puts in the place of names that are being restored.
+struct Racer<'a> {
+    trap: &'a Trap,
+    stop: &'a AtomicBool,
+}
+
+impl Racer<'_> {
+    /// Swaps until it is told to stop; the links and hard links that it plants lead to the canaries.
+    fn run(&self, dice: &mut crate::support::trees::Dice) {
+        let (target, outside) = (self.trap.target(), self.trap.outside());
+        while !self.stop.load(Ordering::Relaxed) {
+            let at = target
+                .join(dice.pick(&["d/f", "d/list", "d/pipe", "d/link", "d/one", "d/two", "d/extra", "d"]));
+            let aside = target.join(format!("d/aside{}", dice.below(3)));
+            match dice.below(6) {
+                0 => std::fs::rename(&at, &aside),
+                1 => std::fs::remove_file(&at),
+                2 => swap(&at, |temporary| symlink(outside.join("canary"), temporary)),
+                3 => swap(&at, |temporary| std::fs::hard_link(outside.join("canary"), temporary)),
+                4 => swap(&at, |temporary| std::fs::hard_link(outside.join("fifo"), temporary)),
+                _ => self.take_leftover(&target.join("d"), &outside),
+            }
+            .ok();
+        }
+    }
+
+    /// Puts a link or a canary under the name of a file that is being written.
+    fn take_leftover(&self, directory: &Path, outside: &Path) -> std::io::Result<()> {
+        for found in std::fs::read_dir(directory)? {
+            let path = found?.path();
+            if path.to_string_lossy().contains(".packhorse-restore-") {
+                std::fs::remove_file(&path)?;
+                std::fs::hard_link(outside.join("canary"), &path)
+                    .or_else(|_| symlink(outside.join("canary"), &path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts something in the place of a name in one step.
+fn swap(at: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
+    let temporary = at.with_extension("swapped");
+    make(&temporary)?;
+    std::fs::rename(&temporary, at).inspect_err(|_| std::fs::remove_file(&temporary).unwrap_or_default())
+}
+
+/// Everything outside that a racer with hard links cannot change itself.
+fn look_outside(trap: &Trap) -> Vec<(Seen, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |seen: &Seen| std::fs::symlink_metadata(trap.outside().join(&seen.path)).unwrap().ino();
+    look(&trap.outside())
+        .into_iter()
+        .map(|seen| (inode(&seen), seen))
+        .map(|(inode, seen)| (seen, inode))
+        .collect()
+}
+
+#[test]
+fn a_racer_with_hard_links_changes_nothing_outside() {
+    let (fixture, trap) = (Fixture::new(), Trap::new());
+    let fifo = trap.outside().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o640);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    set_mode(&trap.outside().join("canary"), 0o600);
+    let before = look_outside(&trap);
+    let root = fixture.directory("", vec![raced_directory(&fixture)]);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            let racer = Racer { trap: &trap, stop: &stop };
+            scope.spawn(move || racer.run(&mut crate::support::trees::Dice::new(seed)));
+        }
+        let (watch, mut restored) = (packhorse::base::Stopwatch::start(), 0);
+        while watch.elapsed().as_millis() < 3000 {
+            let options = RestoreOptions {
+                ignore_errors: true,
+                parallel: 1 + restored % 3,
+                delete_extra: restored % 2 == 0,
+                skip_existing: restored % 5 == 0,
+                ..RestoreOptions::default()
+            };
+            // Stopped in the middle, so that the next one finds what it can go on with.
+            let monitor = StopSoon { cancel: Arc::clone(&options.cancel), is_meant: restored % 3 == 0 };
+            restore(&fixture.repository, &root, &trap.target(), &options, &monitor).ok();
+            restored += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(restored > 5, "{restored}");
+    });
+    assert_eq!(look_outside(&trap), before);
+}
+
+struct StopSoon {
+    cancel: Arc<AtomicBool>,
+    is_meant: bool,
+}
+
+impl Monitor for StopSoon {
+    fn add(&self, counter: packhorse::base::Counter, _n: u64) {
+        if self.is_meant && counter == packhorse::base::Counter::RestoredBytes {
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A file, one in several contents, a FIFO, a link, and two names of one file; all with other owners than the canaries.
+fn raced_directory(fixture: &Fixture) -> DirEntry {
+    let mut members = vec![
+        fixture.file("f", b"alive"),
+        fixture.file("list", &noise(900_000)),
+        fixture.link("link", "nowhere"),
+        fixture.file("one", b"alive"),
+        fixture.file("two", b"alive"),
+    ];
+    let supplement = r#"{"t":5,"i":7,"h":7,"n":2}"#;
+    for member in &mut members {
+        (member.uid, member.mode) = (4711, Mode::from_posix(0o666));
+        if matches!(member.name.as_str(), "one" | "two") {
+            member.supplement = Some(Box::new(serde_json::from_str(supplement).unwrap()));
+        }
+    }
+    let mut manifest = DirectoryManifest::build(members, Vec::new(), TIME_STAMP, "");
+    let special = r#"{"name":"pipe","type":"p","mode":"0777","mtime":"2024-01-02T03:04:05Z","uid":4711}"#;
+    let specials = vec![serde_json::from_str(special).unwrap()];
+    manifest.supplement = packhorse::snapshot::DirectorySupplement::of(specials);
+    fixture.raw_directory("d", &manifest.to_bytes())
+}
