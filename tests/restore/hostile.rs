@@ -216,24 +216,24 @@ impl Racer<'_> {
                 2 => swap(&at, |temporary| symlink(outside.join("canary"), temporary)),
                 3 => swap(&at, |temporary| std::fs::hard_link(outside.join("canary"), temporary)),
                 4 => swap(&at, |temporary| std::fs::hard_link(outside.join("fifo"), temporary)),
-                _ => self.take_leftover(&target.join("d"), &outside),
+                _ => take_leftover(&target.join("d"), &outside),
             }
             .ok();
         }
     }
+}
 
-    /// Puts a link or a canary under the name of a file that is being written.
-    fn take_leftover(&self, directory: &Path, outside: &Path) -> std::io::Result<()> {
-        for found in std::fs::read_dir(directory)? {
-            let path = found?.path();
-            if path.to_string_lossy().contains(".packhorse-restore-") {
-                std::fs::remove_file(&path)?;
-                std::fs::hard_link(outside.join("canary"), &path)
-                    .or_else(|_| symlink(outside.join("canary"), &path))?;
-            }
+/// Puts a link or a canary under the name of a file that is being written.
+fn take_leftover(directory: &Path, outside: &Path) -> std::io::Result<()> {
+    for found in std::fs::read_dir(directory)? {
+        let path = found?.path();
+        if path.to_string_lossy().contains(".packhorse-restore-") {
+            std::fs::remove_file(&path)?;
+            std::fs::hard_link(outside.join("canary"), &path)
+                .or_else(|_| symlink(outside.join("canary"), &path))?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Puts something in the place of a name in one step.

@@ -19,7 +19,7 @@ const TREES: u64 = 60;
 /// Trees that share a repository.
 const TREES_PER_REPOSITORY: u64 = 20;
 /// The longest that a tree may take.
-const TREE_MAX: Duration = Duration::from_secs(120);
+const TREE_MAX: Duration = Duration::from_mins(2);
 /// The most that the process may ever have in memory, in KiB.
 const MEMORY_KIB_MAX: u64 = 700 << 10;
 /// Set in the process that does the work.
