@@ -3,6 +3,7 @@
 mod identity;
 mod metadata;
 mod repository;
+mod shallow;
 
 use crate::support::programs::Program;
 use crate::support::trees::{self, Dice, Times, differences};

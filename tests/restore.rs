@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it as the test itself may")]
 
+mod archives;
 mod damage;
 mod delta;
 mod forge;
@@ -10,6 +11,7 @@ mod hostile_trees;
 mod links;
 mod round_trip;
 mod rules;
+mod shallow;
 
 use packhorse::base::{Clock, Counters, Entropy, FixedClock, MemoryBudget, Monitor, Secret, SeededEntropy};
 use packhorse::blob::{Memory, Storage};
@@ -19,7 +21,7 @@ use packhorse::object::{ObjectId, ObjectOptions};
 use packhorse::policy::PolicyTree;
 use packhorse::repo::{self, CreateOptions, Environment, Repository, WriteOptions};
 use packhorse::restore::{Error, RestoreOptions, RestoreStats, restore};
-use packhorse::snapshot::{DirEntry, DirectoryManifest, EntryType, Mode, UploadOptions, upload};
+use packhorse::snapshot::{DirEntry, DirectoryManifest, EntryForm, EntryType, Mode, UploadOptions, upload};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -109,6 +111,15 @@ fn entry(name: &str, kind: EntryType, size: u64, mode: u32, obj: ObjectId) -> Di
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let (mode, mtime) = (Mode::from_posix(mode), TIME_STAMP);
     DirEntry { name: name.to_owned(), kind, mode, size, mtime, uid, gid, obj, ..DirEntry::default() }
+}
+
+/// Uploads a tree, failures and all, with entries of a form.
+fn save(fixture: &Fixture, path: &Path, entries: EntryForm) -> DirEntry {
+    let mut writer = fixture.repository.begin(&write_options()).unwrap();
+    let (policies, options) = (PolicyTree::built_in(), UploadOptions { entries, ..UploadOptions::default() });
+    let uploaded = upload(&mut writer, path, &policies, &[], &Counters::default(), &options).unwrap();
+    writer.flush().unwrap();
+    uploaded.root_entry
 }
 
 /// Listens to warnings.
