@@ -144,7 +144,9 @@ fn dispatch(run: &Run<'_>, node: &Arc<Node>, directory: TargetDirectory, listing
     let Listing { mut directories, files, bytes, specials, names, prefixed } = listing;
     if run.options.shallow_at_depth.is_none() {
         // Totals are of no use below and may be long.
-        directories.iter_mut().for_each(|entry| entry.summ = None);
+        for entry in &mut directories {
+            entry.summ = None;
+        }
     }
     if !node.is_fresh() {
         look_around(node, &directory, |name| prefixed.contains(name));

@@ -123,8 +123,9 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::File { source, .. } | Self::Xattr { source, .. } => ErrorClass::of_io(source),
-            Self::Directory { source, .. } => source.class(),
-            Self::Data { source, .. } => source.class(),
+            // What a snapshot names and the repository does not have is lost, not asked for in vain.
+            Self::Directory { source, .. } => or_corrupt(source.class()),
+            Self::Data { source, .. } => or_corrupt(source.class()),
             Self::Damaged { .. }
             | Self::BadName { .. }
             | Self::UnknownType { .. }
@@ -138,8 +139,7 @@ impl Error {
 
     /// Whether something in the repository is not there or not what it should be, which harms nothing beside it.
     pub(super) fn is_damage(&self) -> bool {
-        matches!(self, Self::Directory { .. } | Self::Data { .. })
-            && matches!(self.class(), ErrorClass::Corrupt | ErrorClass::NotFound)
+        matches!(self, Self::Directory { .. } | Self::Data { .. }) && self.class() == ErrorClass::Corrupt
     }
 
     /// The message and those of all causes, in one line.
@@ -153,4 +153,8 @@ impl Error {
         }
         text
     }
+}
+
+fn or_corrupt(class: ErrorClass) -> ErrorClass {
+    if class == ErrorClass::NotFound { ErrorClass::Corrupt } else { class }
 }

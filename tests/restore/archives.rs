@@ -29,16 +29,13 @@ fn options() -> RestoreOptions {
 /// Runs a program; `false` with a word on stderr where it is missing.
 fn has_run(program: &str, args: &[&str], into: &Path) -> bool {
     std::fs::create_dir_all(into).unwrap();
-    match Command::new(program).args(args).current_dir(into).stdin(Stdio::null()).output() {
-        Ok(output) => {
-            assert!(output.status.success(), "{program} {args:?}: {output:?}");
-            true
-        }
-        Err(_) => {
-            eprintln!("skipped: there is no {program}");
-            false
-        }
-    }
+    let run = Command::new(program).args(args).current_dir(into).stdin(Stdio::null()).output();
+    let Ok(output) = run else {
+        eprintln!("skipped: there is no {program}");
+        return false;
+    };
+    assert!(output.status.success(), "{program} {args:?}: {output:?}");
+    true
 }
 
 /// Everything that an archive can hold, one file longer than several batches.
@@ -231,6 +228,7 @@ fn a_damaged_file_leaves_no_archive_or_is_left_out() {
         let error = archive(&fixture, &root, &target, format, &options()).unwrap_err();
         let (Error::Data { path, .. } | Error::Directory { path, .. }) = &error else { panic!("{error:?}") };
         assert!(path.starts_with(&target) && *path != target, "{error:?}");
+        assert_eq!(error.class(), ErrorClass::Corrupt);
         assert_eq!(names(temp.path()), [""; 0]);
         let ignoring = RestoreOptions { ignore_errors: true, ..options() };
         let heard = Listener::default();

@@ -4,6 +4,7 @@ use super::super::run::Run;
 use crate::base::Timestamp;
 use crate::restore::attributes::Attributes;
 use crate::snapshot::{DirEntry, SpecialEntry, Supplement};
+use crate::source::Xattrs;
 use std::path::{Path, PathBuf};
 
 /// An entry's name and attributes.
@@ -36,7 +37,7 @@ impl Member {
     fn new(run: &Run<'_>, path: Vec<u8>, attributes: &Attributes, supplement: Option<&Supplement>) -> Self {
         let &Attributes { uid, gid, mtime, .. } = attributes;
         let xattrs = supplement.and_then(|supplement| supplement.xattrs.as_deref());
-        let xattrs = xattrs.into_iter().flat_map(|xattrs| xattrs.iter());
+        let xattrs = xattrs.into_iter().flat_map(Xattrs::iter);
         let wanted = xattrs.filter(|(name, _)| !run.options.skip_xattrs && run.sets_xattr(name));
         let xattrs = wanted.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
         Self { path, mode: attributes.kept_mode(run.options), uid, gid, mtime, xattrs }

@@ -115,7 +115,7 @@ pub fn restore_archive(
     if let Some(stat) = &found {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile | FileType::Symlink | FileType::Directory => {
-                run.check_replace(&place, stat)?
+                run.check_replace(&place, stat)?;
             }
             _ => return Err(Error::InTheWay { path: place.path(), found: "a special file" }),
         }

@@ -17,7 +17,7 @@ const BUFFER_BYTES: usize = 512 << 10;
 
 enum Out {
     Plain(BufWriter<File>),
-    Gzip(GzEncoder<BufWriter<File>>),
+    Gzip(Box<GzEncoder<BufWriter<File>>>),
 }
 
 impl Out {
@@ -40,7 +40,11 @@ pub(super) struct TarSink {
 impl TarSink {
     pub(super) fn new(file: File, gzip: bool) -> Self {
         let out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        let out = if gzip { Out::Gzip(GzEncoder::new(out, Compression::default())) } else { Out::Plain(out) };
+        let out = if gzip {
+            Out::Gzip(Box::new(GzEncoder::new(out, Compression::default())))
+        } else {
+            Out::Plain(out)
+        };
         Self { out, left: 0, size: 0 }
     }
 

@@ -225,16 +225,14 @@ impl<'a, 'r> Walk<'a, 'r> {
             let error = Error::BadName { path: place(self.archive, above), name: name.into_owned() };
             return forgive(self.run, error);
         }
-        match special.kind().filter(|kind| self.is_complete && *kind != SpecialKind::Socket) {
-            Some(kind) => self.step(Step::Special(member, kind)),
-            None => {
-                let path = member.place(self.archive);
-                self.run.count(|stats| stats.ignored_specials += 1);
-                let text = format!("{} is a special file that such an archive cannot hold", path.display());
-                self.run.monitor.warn(&text);
-                Ok(())
-            }
+        if let Some(kind) = special.kind().filter(|kind| self.is_complete && *kind != SpecialKind::Socket) {
+            return self.step(Step::Special(member, kind));
         }
+        let path = member.place(self.archive);
+        self.run.count(|stats| stats.ignored_specials += 1);
+        let text = format!("{} is a special file that such an archive cannot hold", path.display());
+        self.run.monitor.warn(&text);
+        Ok(())
     }
 
     fn step(&mut self, step: Step) -> Result<()> {
