@@ -164,8 +164,8 @@ impl Replay {
         } else if UNORDERED.iter().any(|command| item["argv"][0] == *command) {
             self.compare_text(&in_order(&run.stdout), &in_order(recorded), &mut differences);
         }
-        if let Some(after) = item.get("after") {
-            self.compare_tree(item, after, &mut differences);
+        if let Some(tree) = item.get("tree") {
+            self.compare_tree(item, tree, &mut differences);
         }
         self.learn(&run.stderr, text(&item["stderr"]));
         let id = text(&item["id"]);
