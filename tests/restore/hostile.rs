@@ -184,14 +184,13 @@ fn a_racing_swapper_does_not_lead_out() {
         });
         let watch = packhorse::base::Stopwatch::start();
         let mut restored = 0;
-        while watch.elapsed().as_millis() < 1000 {
+        while watch.elapsed().as_millis() < 1000 || restored <= 5 {
             let delete_extra = restored % 2 == 0;
             let options = RestoreOptions { ignore_errors: true, delete_extra, ..RestoreOptions::default() };
             fixture.restore(&root, &trap.target(), &options).unwrap();
             restored += 1;
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(restored > 5, "{restored}");
     });
     trap.check();
 }
@@ -270,7 +269,7 @@ fn a_racer_with_hard_links_changes_nothing_outside() {
             scope.spawn(move || racer.run(&mut crate::support::trees::Dice::new(seed)));
         }
         let (watch, mut restored) = (packhorse::base::Stopwatch::start(), 0);
-        while watch.elapsed().as_millis() < 3000 {
+        while watch.elapsed().as_millis() < 3000 || restored <= 5 {
             let options = RestoreOptions {
                 ignore_errors: true,
                 parallel: 1 + restored % 3,
@@ -284,7 +283,6 @@ fn a_racer_with_hard_links_changes_nothing_outside() {
             restored += 1;
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(restored > 5, "{restored}");
     });
     assert_eq!(look_outside(&trap), before);
 }
