@@ -315,6 +315,11 @@ fn play(version: &str) {
             }
             let what = format!("{version} {} {place}", blob.id);
             let outcome = stage.outcome(&what);
+            if kind == "index" && matches!(place.as_str(), "removed" | "emptied") {
+                // Snapshots may have gone with it: only the packs are left to tell.
+                let verified = stage.ours.run(["snapshot", "verify"]);
+                assert!(text(&verified.stderr).contains("named by no index"), "{what}: {verified:?}");
+            }
             stage.storage.put_now(&blob.id, &bytes).unwrap();
             if matches!(kind, "p" | "q") {
                 check_pack(&stage, &blob.id, range, &outcome, &what);

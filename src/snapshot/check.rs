@@ -38,6 +38,14 @@ impl<'a> ObjectCheck<'a> {
         Ok(Self { repository, packs, damaged: HashSet::new() })
     }
 
+    /// Packs that no index names: what a run in progress or a killed one has stored, or what a lost index blob named.
+    pub fn unnamed_packs(&self) -> Vec<&BlobId> {
+        let named: HashSet<BlobId> = self.repository.contents().index().packs().into_iter().collect();
+        let mut unnamed: Vec<_> = self.packs.keys().filter(|pack| !named.contains(*pack)).collect();
+        unnamed.sort();
+        unnamed
+    }
+
     /// The same check, which fails for these contents.
     #[must_use]
     pub fn knowing(self, damaged: HashSet<ContentId>) -> Self {

@@ -71,6 +71,7 @@ pub fn verify(
         report: Report::new(options.max_errors),
         gate: ByteGate::new(options.memory.buffer_bytes / 3),
     };
+    warn_of_unnamed_packs(&verifier);
     for (_, entry) in roots {
         verifier.report.expect(entry);
     }
@@ -78,4 +79,16 @@ pub fn verify(
     let mut report = verifier.report.into_inner();
     hurt::name_all(repository.objects(), roots, &mut report.errors);
     Ok(report)
+}
+
+/// A lost index blob takes snapshots with it without a trace but this.
+fn warn_of_unnamed_packs(verifier: &Verifier<'_>) {
+    let unnamed = verifier.check.unnamed_packs();
+    if let Some(first) = unnamed.first() {
+        verifier.monitor.warn(&format!(
+            "{} packs are named by no index, {first} among them: a run in progress or a killed one has stored them, or an \
+             index blob is lost, and snapshots with it",
+            unnamed.len()
+        ));
+    }
 }
