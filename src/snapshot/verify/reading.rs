@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 /// Contents planned before they are read: the more, the longer each pack's part of them.
 const CONTENTS_MAX: usize = 32_768;
-/// Stretches read by one thread in a row have together about so many bytes: enough to be hashed several at once.
-const BATCH_BYTES: u64 = 20 << 20;
+/// Short stretches are read by one thread in a row up to about so many bytes, so that what is in them is hashed several at once,
+/// and is still near the processor then.
+const BATCH_BYTES: u64 = 4 << 20;
 
 /// A file that is being verified.
 #[derive(Debug)]
