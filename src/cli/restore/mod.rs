@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// Go on where owners, permissions or times may not be set; on unless --no-ignore-permission-errors
     #[arg(long, num_args = 0, default_missing_value = "true")]
     ignore_permission_errors: Option<bool>,
-    /// Write every file under a temporary name first
+    /// Without effect: a file appears only when it is whole in any case
     #[arg(long)]
     write_files_atomically: bool,
     /// Count failures and go on
