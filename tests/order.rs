@@ -201,7 +201,7 @@ fn the_next_run_takes_over_what_is_whole_and_no_manifest() {
     recorded.store.delete(&stored[2]).unwrap();
     let mut holed = recorded.store.get(&stored[1], None).unwrap();
     holed[5 * MIB as usize..][..100].fill(0);
-    recorded.store.put(&stored[1], &[&holed], PutOptions::default()).unwrap();
+    recorded.store.put(&stored[1], holed.into(), PutOptions::default()).unwrap();
 
     let repository = recorded.world.open();
     let mut writer = world::begin(&repository);

@@ -2,11 +2,12 @@
 
 mod filesystem;
 
+use bytes::Bytes;
 use packhorse::base::{Clock, ErrorClass, FixedClock, SystemClock, Timestamp};
 use packhorse::blob::{
     self, BlobId, BlobMetadata, ByteRange, Call, ConnectionInfo, Durability, Error, Fault, Faulty,
-    Filesystem, FilesystemOptions, Memory, OpenMode, Operation, PutOptions, ReadOnly, Recording, Retrying,
-    Storage, StorageExt,
+    Filesystem, FilesystemOptions, Memory, OpenMode, Operation, PutOptions, ReadOnly, Recording, Retention,
+    RetentionMode, Retrying, Storage, StorageExt,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -56,7 +57,9 @@ fn conformance(make: &dyn Fn() -> Arc<dyn Storage>) {
     missing_blobs(&*make());
     whole_and_ranged_reads(&*make());
     replacing(&*make());
-    pieces(&*make());
+    large_and_empty(&*make());
+    deleting_many(&*make());
+    locks(&*make());
     metadata(&*make());
     listing(&*make());
     listing_stops(&*make());
@@ -110,15 +113,51 @@ fn replacing(store: &dyn Storage) {
     }
 }
 
-fn pieces(store: &dyn Storage) {
-    let many: Vec<[u8; 3]> = (0..5000_u32).map(|n| [(n >> 8) as u8, n as u8, 7]).collect();
-    let mut slices: Vec<&[u8]> = many.iter().map(|piece| &piece[..]).collect();
-    slices.insert(17, b"");
-    store.put(&id(LONG), &slices, PutOptions::default()).unwrap();
-    assert_eq!(store.get(&id(LONG), None).unwrap(), many.concat());
-    store.put(&id("empty"), &[], PutOptions::default()).unwrap();
+fn large_and_empty(store: &dyn Storage) {
+    let many: Vec<u8> = (0..5_000_000_u32).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect();
+    let data = Bytes::from(many.clone());
+    store.put(&id(LONG), data.clone(), PutOptions::default()).unwrap();
+    assert!(store.get(&id(LONG), None).unwrap() == many);
+    for (offset, length) in [(0, 10), (1, 10), (2, 1), (5, 0), (4_999_995, 5)] {
+        let part = store.get(&id(LONG), range(offset, length)).unwrap();
+        assert_eq!(part, data.slice(offset as usize..(offset + length) as usize));
+    }
+    store.put(&id("empty"), Bytes::new(), PutOptions::default()).unwrap();
     assert_eq!(store.get(&id("empty"), None).unwrap(), b"");
     assert_eq!(store.get(&id("empty"), range(0, 0)).unwrap(), b"");
+}
+
+fn deleting_many(store: &dyn Storage) {
+    let all: Vec<BlobId> = (0..1_100_u32).map(|n| id(&format!("p{n:032x}-s1"))).collect();
+    for one in &all[..1_050] {
+        store.put(one, Bytes::from_static(b"x"), later()).unwrap();
+    }
+    store.put_now(&id("kopia.repository"), b"stays").unwrap();
+    store.delete_many(&[]).unwrap();
+    // Those that are missing are no error.
+    store.delete_many(&all).unwrap();
+    assert_eq!(names(store, ""), ["kopia.repository"]);
+}
+
+/// A store without locks says so before anything is stored; one that has them keeps the blob readable.
+fn locks(store: &dyn Storage) {
+    let retention = Retention { mode: RetentionMode::Governance, period: Duration::from_hours(24) };
+    let options = PutOptions { retention: Some(retention), ..PutOptions::default() };
+    match store.put(&id(LONG), Bytes::from_static(b"locked"), options) {
+        Ok(()) => {
+            store.extend_retention(&id(LONG), retention).unwrap();
+            assert_eq!(store.get(&id(LONG), None).unwrap(), b"locked");
+        }
+        Err(error) => {
+            assert_eq!(error.class(), ErrorClass::Unsupported);
+            assert!(store.get(&id(LONG), None).unwrap_err().is_not_found());
+            store.put_now(&id(LONG), b"open").unwrap();
+            assert_eq!(
+                store.extend_retention(&id(LONG), retention).unwrap_err().class(),
+                ErrorClass::Unsupported
+            );
+        }
+    }
 }
 
 fn metadata(store: &dyn Storage) {
@@ -132,7 +171,7 @@ fn metadata(store: &dyn Storage) {
     for nanos in [1_700_000_000_123_456_789, 1, -1_500_000_000] {
         let at = Timestamp::from_nanos(nanos);
         let options = PutOptions { set_timestamp: Some(at), ..PutOptions::default() };
-        store.put(&id(LONG), &[b"1"], options).unwrap();
+        store.put(&id(LONG), Bytes::from_static(b"1"), options).unwrap();
         assert_eq!(store.metadata(&id(LONG)).unwrap().timestamp, at);
         assert_eq!(store.list_all("p").unwrap()[0].timestamp, at);
     }
@@ -155,7 +194,7 @@ fn listing(store: &dyn Storage) {
     .collect();
     for name in &all {
         let options = PutOptions { durability: Durability::AtBarrier, ..PutOptions::default() };
-        store.put(&id(name), &[name.as_bytes()], options).unwrap();
+        store.put(&id(name), Bytes::copy_from_slice(name.as_bytes()), options).unwrap();
     }
     store.barrier().unwrap();
     let mut prefixes: BTreeSet<&str> =
@@ -240,7 +279,7 @@ fn hostile_names(store: &dyn Storage) {
 fn durability(store: &dyn Storage) {
     store.barrier().unwrap();
     let later = PutOptions { durability: Durability::AtBarrier, ..PutOptions::default() };
-    store.put(&id(LONG), &[b"later"], later).unwrap();
+    store.put(&id(LONG), Bytes::from_static(b"later"), later).unwrap();
     assert_eq!(store.get(&id(LONG), None).unwrap(), b"later", "seen before the barrier");
     store.barrier().unwrap();
     store.barrier().unwrap();
@@ -457,7 +496,7 @@ fn retrying_does_not_list_a_blob_twice() {
 fn recording_proves_order() {
     let store = Recording::new(Arc::new(Memory::new(clock())));
     let later = PutOptions { durability: Durability::AtBarrier, ..PutOptions::default() };
-    store.put(&id("p1"), &[b"12", b"3"], later).unwrap();
+    store.put(&id("p1"), Bytes::from_static(b"123"), later).unwrap();
     store.barrier().unwrap();
     store.put_now(&id("xn0_1"), b"4567").unwrap();
     store.get(&id("p1"), range(1, 2)).unwrap();

@@ -16,6 +16,10 @@ pub enum Operation {
     Barrier,
     /// `delete`
     Delete,
+    /// `delete_many`
+    DeleteMany,
+    /// `extend_retention`
+    ExtendRetention,
     /// `list`
     List,
     /// `capacity`
@@ -30,13 +34,13 @@ pub enum Operation {
 pub struct Call {
     /// The method.
     pub operation: Operation,
-    /// The blob, or the prefix of a listing; empty where there is neither.
+    /// The blob, the first of several, or the prefix of a listing; empty where there is neither.
     pub id_or_prefix: String,
     /// The range of a `get`.
     pub range: Option<ByteRange>,
     /// The options of a `put`.
     pub options: Option<PutOptions>,
-    /// Bytes put or got, blobs listed.
+    /// Bytes put or got, blobs listed or deleted at once.
     pub amount: u64,
     /// Number of the event at which it began.
     pub started: u64,
@@ -64,9 +68,13 @@ impl Call {
         Self { range, ..Self::new(Operation::Get, id.as_str()) }
     }
 
-    pub(super) fn put(id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Self {
-        let amount = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { options: Some(options), amount, ..Self::new(Operation::Put, id.as_str()) }
+    pub(super) fn put(id: &BlobId, data: &[u8], options: PutOptions) -> Self {
+        Self { options: Some(options), amount: data.len() as u64, ..Self::new(Operation::Put, id.as_str()) }
+    }
+
+    pub(super) fn delete_many(ids: &[BlobId]) -> Self {
+        let first = ids.first().map_or("", BlobId::as_str);
+        Self { amount: ids.len() as u64, ..Self::new(Operation::DeleteMany, first) }
     }
 
     /// Whether it returned before `other` began.

@@ -1,8 +1,10 @@
 //! A store that fails on demand, so that tests can see what upper layers do about it.
 
 use super::call::{Call, Operation};
-use super::{BlobId, BlobMetadata, ByteRange, Capacity, Error, PutOptions, Result, Storage};
+use super::pass_on::pass_on;
+use super::{BlobId, BlobMetadata, ByteRange, Capacity, Error, PutOptions, Result, Retention, Storage};
 use crate::base::ErrorClass;
+use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
@@ -77,6 +79,8 @@ fn damage_data(fault: Fault, mut data: Vec<u8>) -> Vec<u8> {
 }
 
 impl Storage for Faulty {
+    pass_on!(inner: adopt, is_read_only, display_name);
+
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         self.damaged(&Call::get(id, range), damage_data, || self.inner.get(id, range))
     }
@@ -85,20 +89,25 @@ impl Storage for Faulty {
         self.around(&Call::new(Operation::Metadata, id.as_str()), || self.inner.metadata(id))
     }
 
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
-        self.around(&Call::put(id, pieces, options), || self.inner.put(id, pieces, options))
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
+        self.around(&Call::put(id, &data, options), || self.inner.put(id, data, options))
     }
 
     fn barrier(&self) -> Result<()> {
         self.around(&Call::new(Operation::Barrier, ""), || self.inner.barrier())
     }
 
-    fn adopt(&self, id: &BlobId) -> Result<()> {
-        self.inner.adopt(id)
-    }
-
     fn delete(&self, id: &BlobId) -> Result<()> {
         self.around(&Call::new(Operation::Delete, id.as_str()), || self.inner.delete(id))
+    }
+
+    fn delete_many(&self, ids: &[BlobId]) -> Result<()> {
+        self.around(&Call::delete_many(ids), || self.inner.delete_many(ids))
+    }
+
+    fn extend_retention(&self, id: &BlobId, retention: Retention) -> Result<()> {
+        let call = Call::new(Operation::ExtendRetention, id.as_str());
+        self.around(&call, || self.inner.extend_retention(id, retention))
     }
 
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
@@ -107,14 +116,6 @@ impl Storage for Faulty {
 
     fn capacity(&self) -> Result<Option<Capacity>> {
         self.around(&Call::new(Operation::Capacity, ""), || self.inner.capacity())
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.inner.is_read_only()
-    }
-
-    fn display_name(&self) -> String {
-        self.inner.display_name()
     }
 }
 

@@ -1,6 +1,8 @@
 //! A store whose blobs cannot be deleted for a while.
 
-use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Retention, Storage};
+use super::pass_on::pass_on;
+use super::{BlobId, PutOptions, Result, Retention, Storage};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Names of blobs without which a repository cannot be read. Session markers, logs and the like must stay deletable.
@@ -31,46 +33,12 @@ impl Locking {
 }
 
 impl Storage for Locking {
-    fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
-        self.inner.get(id, range)
-    }
+    pass_on!(inner: get, metadata, barrier, adopt, delete, delete_many, extend_retention, list, capacity, is_read_only, display_name);
 
-    fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
-        self.inner.metadata(id)
-    }
-
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
         let is_locked = LOCKED_PREFIXES.iter().any(|prefix| id.as_str().starts_with(prefix));
         let retention = if is_locked { Some(self.retention) } else { options.retention };
-        self.inner.put(id, pieces, PutOptions { retention, ..options })
-    }
-
-    fn barrier(&self) -> Result<()> {
-        self.inner.barrier()
-    }
-
-    fn adopt(&self, id: &BlobId) -> Result<()> {
-        self.inner.adopt(id)
-    }
-
-    fn delete(&self, id: &BlobId) -> Result<()> {
-        self.inner.delete(id)
-    }
-
-    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
-        self.inner.list(prefix, visit)
-    }
-
-    fn capacity(&self) -> Result<Option<Capacity>> {
-        self.inner.capacity()
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.inner.is_read_only()
-    }
-
-    fn display_name(&self) -> String {
-        self.inner.display_name()
+        self.inner.put(id, data, PutOptions { retention, ..options })
     }
 }
 

@@ -24,6 +24,7 @@ mod filesystem;
 mod id;
 mod locking;
 mod memory;
+pub(crate) mod pass_on;
 mod read_only;
 mod recording;
 mod retrying;

@@ -1,6 +1,8 @@
 //! A store that refuses changes.
 
-use super::{BlobId, BlobMetadata, ByteRange, Capacity, Error, PutOptions, Result, Storage};
+use super::pass_on::pass_on;
+use super::{BlobId, Error, PutOptions, Result, Retention, Storage};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Lets reads through to another store and answers every put and delete with [`Error::ReadOnly`].
@@ -17,43 +19,28 @@ impl ReadOnly {
 }
 
 impl Storage for ReadOnly {
-    fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
-        self.inner.get(id, range)
-    }
+    pass_on!(inner: get, metadata, barrier, adopt, list, capacity, display_name);
 
-    fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
-        self.inner.metadata(id)
-    }
-
-    fn put(&self, id: &BlobId, _pieces: &[&[u8]], _options: PutOptions) -> Result<()> {
+    fn put(&self, id: &BlobId, _data: Bytes, _options: PutOptions) -> Result<()> {
         Err(Error::ReadOnly { id: id.clone() })
-    }
-
-    fn barrier(&self) -> Result<()> {
-        self.inner.barrier()
-    }
-
-    fn adopt(&self, id: &BlobId) -> Result<()> {
-        self.inner.adopt(id)
     }
 
     fn delete(&self, id: &BlobId) -> Result<()> {
         Err(Error::ReadOnly { id: id.clone() })
     }
 
-    fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
-        self.inner.list(prefix, visit)
+    fn delete_many(&self, ids: &[BlobId]) -> Result<()> {
+        match ids.first() {
+            Some(id) => Err(Error::ReadOnly { id: id.clone() }),
+            None => Ok(()),
+        }
     }
 
-    fn capacity(&self) -> Result<Option<Capacity>> {
-        self.inner.capacity()
+    fn extend_retention(&self, id: &BlobId, _retention: Retention) -> Result<()> {
+        Err(Error::ReadOnly { id: id.clone() })
     }
 
     fn is_read_only(&self) -> bool {
         true
-    }
-
-    fn display_name(&self) -> String {
-        self.inner.display_name()
     }
 }

@@ -1,7 +1,9 @@
 //! A store that remembers what was asked of it, so that tests can prove order and cost.
 
 use super::call::{Call, Operation};
-use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Storage};
+use super::pass_on::pass_on;
+use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Retention, Storage};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -64,6 +66,8 @@ impl Record {
 }
 
 impl Storage for Recording {
+    pass_on!(inner: adopt, is_read_only, display_name);
+
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         let amount = |data: &Vec<u8>| Some(data.len() as u64);
         self.around(Call::get(id, range), amount, || self.inner.get(id, range))
@@ -73,20 +77,25 @@ impl Storage for Recording {
         self.around(Call::new(Operation::Metadata, id.as_str()), |_| None, || self.inner.metadata(id))
     }
 
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
-        self.around(Call::put(id, pieces, options), |()| None, || self.inner.put(id, pieces, options))
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
+        self.around(Call::put(id, &data, options), |()| None, || self.inner.put(id, data, options))
     }
 
     fn barrier(&self) -> Result<()> {
         self.around(Call::new(Operation::Barrier, ""), |()| None, || self.inner.barrier())
     }
 
-    fn adopt(&self, id: &BlobId) -> Result<()> {
-        self.inner.adopt(id)
-    }
-
     fn delete(&self, id: &BlobId) -> Result<()> {
         self.around(Call::new(Operation::Delete, id.as_str()), |()| None, || self.inner.delete(id))
+    }
+
+    fn delete_many(&self, ids: &[BlobId]) -> Result<()> {
+        self.around(Call::delete_many(ids), |()| None, || self.inner.delete_many(ids))
+    }
+
+    fn extend_retention(&self, id: &BlobId, retention: Retention) -> Result<()> {
+        let call = Call::new(Operation::ExtendRetention, id.as_str());
+        self.around(call, |()| None, || self.inner.extend_retention(id, retention))
     }
 
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
@@ -103,13 +112,5 @@ impl Storage for Recording {
 
     fn capacity(&self) -> Result<Option<Capacity>> {
         self.around(Call::new(Operation::Capacity, ""), |_| None, || self.inner.capacity())
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.inner.is_read_only()
-    }
-
-    fn display_name(&self) -> String {
-        self.inner.display_name()
     }
 }

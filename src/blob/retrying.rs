@@ -1,8 +1,10 @@
 //! A store that tries again after passing faults.
 
 use super::backoff::Backoff;
-use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Storage};
+use super::pass_on::pass_on;
+use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Retention, Storage};
 use crate::base::Clock;
+use bytes::Bytes;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +34,8 @@ impl Retrying {
 }
 
 impl Storage for Retrying {
+    pass_on!(inner: barrier, adopt, is_read_only, display_name);
+
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         self.retry(|| self.inner.get(id, range))
     }
@@ -40,20 +44,20 @@ impl Storage for Retrying {
         self.retry(|| self.inner.metadata(id))
     }
 
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
-        self.retry(|| self.inner.put(id, pieces, options))
-    }
-
-    fn barrier(&self) -> Result<()> {
-        self.inner.barrier()
-    }
-
-    fn adopt(&self, id: &BlobId) -> Result<()> {
-        self.inner.adopt(id)
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
+        self.retry(|| self.inner.put(id, data.clone(), options))
     }
 
     fn delete(&self, id: &BlobId) -> Result<()> {
         self.retry(|| self.inner.delete(id))
+    }
+
+    fn delete_many(&self, ids: &[BlobId]) -> Result<()> {
+        self.retry(|| self.inner.delete_many(ids))
+    }
+
+    fn extend_retention(&self, id: &BlobId, retention: Retention) -> Result<()> {
+        self.retry(|| self.inner.extend_retention(id, retention))
     }
 
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
@@ -72,14 +76,6 @@ impl Storage for Retrying {
 
     fn capacity(&self) -> Result<Option<Capacity>> {
         self.retry(|| self.inner.capacity())
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.inner.is_read_only()
-    }
-
-    fn display_name(&self) -> String {
-        self.inner.display_name()
     }
 }
 

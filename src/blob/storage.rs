@@ -2,6 +2,7 @@
 
 use super::{BlobId, Error, Result};
 use crate::base::Timestamp;
+use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 
@@ -117,14 +118,15 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// [`Error::NotFound`], or what the medium says.
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata>;
 
-    /// Stores the concatenation of `pieces` under `id`.
+    /// Stores `data` under `id`.
     ///
-    /// Pieces let a pack go out without being copied together first.
+    /// The bytes are shared, so that a store may keep them for as long as a request takes without a copy; when the call
+    /// has returned they are the caller's again, but for what a broken connection may still hold for a moment.
     ///
     /// # Errors
     /// [`Error::InvalidName`], [`Error::ReadOnly`], or what the medium says; after an error the name is bound to what it
     /// was bound to before, or, where only the confirmation failed, to the complete new bytes.
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()>;
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()>;
 
     /// Makes every put and delete that has returned durable, including puts with [`Durability::AtBarrier`].
     ///
@@ -148,6 +150,23 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::ReadOnly`], or what the medium says.
     fn delete(&self, id: &BlobId) -> Result<()>;
+
+    /// Removes blobs, where the store can in few requests; missing ones are no error. An error means that some may be
+    /// left.
+    ///
+    /// # Errors
+    /// Those of [`Storage::delete`].
+    fn delete_many(&self, ids: &[BlobId]) -> Result<()> {
+        ids.iter().try_for_each(|id| self.delete(id))
+    }
+
+    /// Locks a blob for longer than it is locked now. A store without locks answers [`Error::Unsupported`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unsupported`], or what the medium says.
+    fn extend_retention(&self, _id: &BlobId, _retention: Retention) -> Result<()> {
+        Err(Error::Unsupported { option: "object lock" })
+    }
 
     /// Calls `visit` for every blob whose name starts with `prefix`; an error from it ends the listing.
     ///
@@ -200,12 +219,12 @@ pub trait StorageExt: Storage {
         }
     }
 
-    /// Stores one piece durably.
+    /// Stores a copy of `data` durably.
     ///
     /// # Errors
     /// Those of [`Storage::put`].
     fn put_now(&self, id: &BlobId, data: &[u8]) -> Result<()> {
-        self.put(id, &[data], PutOptions::default())
+        self.put(id, Bytes::copy_from_slice(data), PutOptions::default())
     }
 }
 

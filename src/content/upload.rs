@@ -6,6 +6,7 @@
 use super::pack::{FinishedPack, PackedContent};
 use crate::base::ErrorClass;
 use crate::blob::{self, BlobId, Durability, PutOptions, Storage};
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeSet;
@@ -130,11 +131,12 @@ impl Drop for Uploads {
 fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
     let options = PutOptions { durability: Durability::AtBarrier, ..PutOptions::default() };
     while let Ok((ticket, pack)) = receiver.recv() {
-        let result = shared.storage.put(&pack.id, &[&pack.bytes], options);
+        let bytes = Bytes::from(pack.bytes);
+        let result = shared.storage.put(&pack.id, bytes.clone(), options);
         let mut progress = shared.progress.lock();
         match result {
             Ok(()) => {
-                progress.stored_bytes += pack.bytes.len() as u64;
+                progress.stored_bytes += bytes.len() as u64;
                 progress.stored.push((pack.id, pack.contents));
             }
             Err(error) => {
@@ -142,11 +144,19 @@ fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
                 progress.failed.get_or_insert((pack.id, error));
             }
         }
-        if progress.buffers.len() < shared.buffers_kept {
-            progress.buffers.push(pack.bytes);
+        // A connection that broke may hold the bytes for a little longer; then the next pack gets a new buffer.
+        if progress.buffers.len() < shared.buffers_kept && bytes.is_unique() {
+            progress.buffers.push(emptied(bytes));
         }
         progress.outstanding.remove(&ticket);
         drop(progress);
         shared.changed.notify_all();
     }
+}
+
+/// The buffer of `bytes`, which nobody else may hold.
+fn emptied(bytes: Bytes) -> Vec<u8> {
+    let mut buffer = Vec::from(bytes);
+    buffer.clear();
+    buffer
 }

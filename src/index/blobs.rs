@@ -5,6 +5,7 @@ use super::{Error, MergedBuilder, MergedIndex, PackIndex, Result, fetch, v0};
 use crate::base::{Clock, Entropy};
 use crate::blob::{self, BlobId, BlobMetadata, Durability, PutOptions, Storage, StorageExt};
 use crate::crypto::BlobCrypto;
+use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +80,7 @@ impl ReadSet {
 /// An encrypted index. The name lacks what comes before the hash.
 pub(super) struct SealedIndex {
     pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
 }
 
 impl IndexBlobs {
@@ -223,7 +224,7 @@ impl IndexBlobs {
                 .crypto
                 .seal(&*self.entropy, "", &suffix, shard.as_ref())
                 .map_err(|source| Error::Seal { source })?;
-            sealed.push(SealedIndex { name, bytes });
+            sealed.push(SealedIndex { name, bytes: bytes.into() });
         }
         match &self.epochs {
             _ if sealed.is_empty() => Ok(Vec::new()),
@@ -263,9 +264,9 @@ pub(super) fn list_many<const N: usize>(
     })
 }
 
-pub(super) fn put(storage: &dyn Storage, id: &BlobId, bytes: &[u8]) -> Result<()> {
+pub(super) fn put(storage: &dyn Storage, id: &BlobId, bytes: Bytes) -> Result<()> {
     let options = PutOptions { durability: Durability::Now, ..PutOptions::default() };
-    storage.put(id, &[bytes], options).map_err(storage_error("write", id.as_str()))
+    storage.put(id, bytes, options).map_err(storage_error("write", id.as_str()))
 }
 
 pub(super) fn delete(storage: &dyn Storage, ids: &[BlobId]) -> Result<()> {

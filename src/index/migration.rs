@@ -7,6 +7,7 @@ use super::blobs::{ActiveSet, IndexBlobs, delete, list, put};
 use super::epoch::names::uncompacted_prefix;
 use super::{EntryRef, Error, MergedBuilder, MergedIndex, Result, build, v0};
 use crate::blob::BlobId;
+use bytes::Bytes;
 
 /// What all index blobs of epochs begin with, markers and watermarks as well.
 const EPOCHS: &str = "x";
@@ -46,7 +47,7 @@ impl IndexBlobs {
                 .crypto()
                 .seal(self.entropy(), &uncompacted_prefix(FIRST_EPOCH), &suffix, &shard)
                 .map_err(|source| Error::Seal { source })?;
-            put(self.storage(), &name.as_str().into(), &bytes)?;
+            put(self.storage(), &name.as_str().into(), bytes.into())?;
         }
         Ok(set.blobs.into_iter().map(|blob| blob.id).collect())
     }
@@ -84,7 +85,7 @@ impl IndexBlobs {
     /// # Errors
     /// [`Error::Storage`].
     pub fn poison_old(&self) -> Result<()> {
-        put(self.storage(), &v0::POISON.into(), POISON_TEXT)
+        put(self.storage(), &v0::POISON.into(), Bytes::from_static(POISON_TEXT))
     }
 
     /// Removes that blob, so that the index without epochs can be read again.

@@ -6,6 +6,7 @@ use crate::blob::{self, BlobId, BlobMetadata, ByteRange, Durability, PutOptions,
 use crate::compression::HeaderId;
 use crate::crypto::{self, BlobCrypto};
 use crate::format::{ContentId, EpochParameters};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -163,10 +164,10 @@ impl Storage for TestStore {
         Ok(BlobMetadata { id: id.clone(), length, timestamp: Timestamp::EPOCH })
     }
 
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> blob::Result<()> {
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> blob::Result<()> {
         assert_eq!(options.durability, Durability::Now);
         self.call("put", id.as_str());
-        self.blobs.lock().insert(id.clone(), pieces.concat());
+        self.blobs.lock().insert(id.clone(), data.to_vec());
         Ok(())
     }
 

@@ -105,7 +105,7 @@ pub(super) fn write(storage: &dyn Storage, indexes: &[SealedIndex]) -> Result<Ve
     let mut written = Vec::with_capacity(indexes.len());
     for index in indexes {
         let id = BlobId::from(format!("{INDEX}{}", index.name));
-        put(storage, &id, &index.bytes)?;
+        put(storage, &id, index.bytes.clone())?;
         written.push(id);
     }
     Ok(written)

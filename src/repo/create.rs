@@ -48,13 +48,13 @@ pub fn create(
         FormatBlob::create(entropy, &format, derivation, password, unique_id).map_err(Error::Format)?;
     let config = options.retention.seal(entropy, &key, &unique_id).map_err(Error::Format)?;
     let put_options = put_options(&options.retention)?;
-    let put = |name: &str, data: &[u8]| {
+    let put = |name: &str, data: Vec<u8>| {
         storage
-            .put(&BlobId::from(name), &[data], put_options)
+            .put(&BlobId::from(name), data.into(), put_options)
             .map_err(|source| Error::Storage { action: "write the format of the new repository", source })
     };
-    put(CONFIG_BLOB, &config)?;
-    put(REPOSITORY_BLOB, &blob.to_bytes())
+    put(CONFIG_BLOB, config)?;
+    put(REPOSITORY_BLOB, blob.to_bytes())
 }
 
 fn check_empty(storage: &dyn Storage) -> Result<()> {

@@ -201,13 +201,13 @@ impl FormatEditor {
         let unique_id = &self.documents.blob.unique_id;
         let sealed = config.seal(self.environment.entropy.as_ref(), key, unique_id).map_err(Error::Format)?;
         self.storage
-            .put(&CONFIG_BLOB.into(), &[&sealed], put_options(config)?)
+            .put(&CONFIG_BLOB.into(), sealed.into(), put_options(config)?)
             .map_err(|source| Error::Storage { action: "write kopia.blobcfg", source })
     }
 
     fn put_format(&self, blob: &FormatBlob, config: &BlobConfig) -> Result<()> {
         self.storage
-            .put(&REPOSITORY_BLOB.into(), &[&blob.to_bytes()], put_options(config)?)
+            .put(&REPOSITORY_BLOB.into(), blob.to_bytes().into(), put_options(config)?)
             .map_err(|source| Error::Storage { action: "write kopia.repository", source })
     }
 }

@@ -10,9 +10,11 @@
 use super::documents::{Documents, OpenOptions, read_format_blob};
 use super::{Environment, Error, Result};
 use crate::base::Timestamp;
-use crate::blob::{self, BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Storage};
+use crate::blob::pass_on::pass_on;
+use crate::blob::{self, BlobId, PutOptions, Retention, Storage};
 use crate::format;
 use crate::index::EpochSettings;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,17 +112,11 @@ fn of_reread(error: Error) -> Error {
 }
 
 impl Storage for Guarded {
-    fn get(&self, id: &BlobId, range: Option<ByteRange>) -> blob::Result<Vec<u8>> {
-        self.inner.get(id, range)
-    }
+    pass_on!(inner: get, metadata, barrier, adopt, list, capacity, is_read_only, display_name);
 
-    fn metadata(&self, id: &BlobId) -> blob::Result<BlobMetadata> {
-        self.inner.metadata(id)
-    }
-
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> blob::Result<()> {
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> blob::Result<()> {
         self.check(id)?;
-        self.inner.put(id, pieces, options)?;
+        self.inner.put(id, data, options)?;
         if id.as_str().starts_with(OLD_INDEX) {
             // A lock alone is no harm: its owner copies the index later.
             self.look(&mut self.seen.lock()).map_err(|error| refused(id, error))?;
@@ -128,37 +124,19 @@ impl Storage for Guarded {
         Ok(())
     }
 
-    fn barrier(&self) -> blob::Result<()> {
-        self.inner.barrier()
-    }
-
-    fn adopt(&self, id: &BlobId) -> blob::Result<()> {
-        self.inner.adopt(id)
-    }
-
     fn delete(&self, id: &BlobId) -> blob::Result<()> {
         self.check(id)?;
         self.inner.delete(id)
     }
 
-    fn list(
-        &self,
-        prefix: &str,
-        visit: &mut dyn FnMut(BlobMetadata) -> blob::Result<()>,
-    ) -> blob::Result<()> {
-        self.inner.list(prefix, visit)
+    fn delete_many(&self, ids: &[BlobId]) -> blob::Result<()> {
+        ids.first().map_or(Ok(()), |id| self.check(id))?;
+        self.inner.delete_many(ids)
     }
 
-    fn capacity(&self) -> blob::Result<Option<Capacity>> {
-        self.inner.capacity()
-    }
-
-    fn is_read_only(&self) -> bool {
-        self.inner.is_read_only()
-    }
-
-    fn display_name(&self) -> String {
-        self.inner.display_name()
+    fn extend_retention(&self, id: &BlobId, retention: Retention) -> blob::Result<()> {
+        self.check(id)?;
+        self.inner.extend_retention(id, retention)
     }
 }
 

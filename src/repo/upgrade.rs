@@ -143,7 +143,7 @@ impl FormatEditor {
         }
         let options = put_options(&self.documents.config()?)?;
         self.storage
-            .put(&REPOSITORY_BLOB.into(), &[&stored], options)
+            .put(&REPOSITORY_BLOB.into(), stored.into(), options)
             .map_err(|source| Error::Storage { action: "write kopia.repository", source })?;
         self.remove_backups()?;
         self.reread()
@@ -166,7 +166,7 @@ impl FormatEditor {
         let id = BlobId::from(format!("{REPOSITORY_BACKUP_PREFIX}{owner}"));
         let options = put_options(&self.documents.config()?)?;
         self.storage
-            .put(&id, &[&self.documents.bytes], options)
+            .put(&id, self.documents.bytes.clone().into(), options)
             .map_err(|source| Error::Storage { action: "keep a copy of kopia.repository", source })
     }
 

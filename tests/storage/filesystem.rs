@@ -1,6 +1,7 @@
 //! What the file-system store promises beyond the contract: Kopia's layout, modes, and no traces of what failed.
 
 use super::{LONG, clock, id, later, names, range, write};
+use bytes::Bytes;
 use packhorse::base::{Clock, ErrorClass, FixedClock, Timestamp};
 use packhorse::blob::{Error, Filesystem, FilesystemOptions, PutOptions, Storage, StorageExt};
 use std::fs;
@@ -301,7 +302,8 @@ fn a_full_volume_keeps_no_half_blob() {
     store.put_now(&id("xe1"), b"old").unwrap();
     let large = vec![1_u8; 700 << 10];
     for name in [LONG, "xe1"] {
-        let error = store.put(&id(name), &[&large, &large], PutOptions::default()).unwrap_err();
+        let error =
+            store.put(&id(name), [&large[..], &large].concat().into(), PutOptions::default()).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Full, "{error}");
     }
     assert_eq!(time.now(), Timestamp::EPOCH, "a full volume is not asked again");
@@ -354,7 +356,9 @@ fn eight_writers_of_one_name_leave_whole_bytes() {
 fn a_panic_in_the_callback_ends_the_listing() {
     let (_dir, store) = new_filesystem();
     for n in 0..64_u32 {
-        store.put(&id(&format!("p{:032x}", u128::from(n) << 116)), &[b"x"], later()).unwrap();
+        store
+            .put(&id(&format!("p{:032x}", u128::from(n) << 116)), Bytes::from_static(b"x"), later())
+            .unwrap();
     }
     let panicked =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.list("", &mut |_| panic!("planted"))));
@@ -367,7 +371,7 @@ fn a_barrier_after_the_volume_is_gone_fails() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("volume");
     let store = Filesystem::create(FilesystemOptions::new(&root), clock()).unwrap();
-    store.put(&id(LONG), &[b"x"], later()).unwrap();
+    store.put(&id(LONG), Bytes::from_static(b"x"), later()).unwrap();
     fs::rename(&root, dir.path().join("away")).unwrap();
     assert!(matches!(store.barrier().unwrap_err(), Error::Root { .. }));
     fs::rename(dir.path().join("away"), &root).unwrap();

@@ -29,6 +29,7 @@ use super::backoff::Backoff;
 use super::storage::check_name;
 use super::{BlobId, BlobMetadata, ByteRange, Capacity, Durability, Error, PutOptions, Result, Storage};
 use crate::base::Clock;
+use bytes::Bytes;
 use layout::{LAYOUT_FILE, Layout};
 use rustix::io::Errno;
 use std::fmt;
@@ -178,7 +179,7 @@ impl Filesystem {
         let layout = Layout::of_widths(&self.default_widths);
         let path = self.root.join(LAYOUT_FILE);
         let text = layout.to_file();
-        let stored = self.write_file(&path, &[&text], None).and_then(|()| {
+        let stored = self.write_file(&path, &text, None).and_then(|()| {
             self.unsynced.mark(&self.root);
             self.unsynced.sync_up(&self.root, &self.root).map_err(|(_, error)| error)
         });
@@ -203,13 +204,13 @@ impl Storage for Filesystem {
         self.retry(|| self.stat_blob(id, &place.file))
     }
 
-    fn put(&self, id: &BlobId, pieces: &[&[u8]], options: PutOptions) -> Result<()> {
+    fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
         if options.retention.is_some() {
             return Err(Error::Unsupported { option: "object lock" });
         }
         let place = self.place(id, true)?;
         PUT_ATTEMPTS.run(&*self.clock, || {
-            self.write_blob(id, &place, pieces, options.set_timestamp)?;
+            self.write_blob(id, &place, &data, options.set_timestamp)?;
             match options.durability {
                 Durability::Now => self.sync_outcome(self.unsynced.sync_up(&place.folder, &self.root)),
                 Durability::AtBarrier => Ok(()),

@@ -16,13 +16,13 @@ impl Filesystem {
         &self,
         id: &BlobId,
         place: &Place,
-        pieces: &[&[u8]],
+        data: &[u8],
         set_timestamp: Option<Timestamp>,
     ) -> Result<()> {
-        let written = match self.write_file(&place.file, pieces, set_timestamp) {
+        let written = match self.write_file(&place.file, data, set_timestamp) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self
                 .make_folder(&place.folder)
-                .and_then(|()| self.write_file(&place.file, pieces, set_timestamp)),
+                .and_then(|()| self.write_file(&place.file, data, set_timestamp)),
             outcome => outcome,
         };
         if let Err(error) = written {
@@ -42,11 +42,11 @@ impl Filesystem {
         Ok(())
     }
 
-    /// Replaces `path` by the concatenation of `pieces`: temporary file, write, sync, close, check, rename.
+    /// Replaces `path` by `data`: temporary file, write, sync, close, check, rename.
     pub(super) fn write_file(
         &self,
         path: &Path,
-        pieces: &[&[u8]],
+        data: &[u8],
         set_timestamp: Option<Timestamp>,
     ) -> io::Result<()> {
         let temporary = Temporary::beside(path);
@@ -55,13 +55,13 @@ impl Filesystem {
             .create_new(true)
             .mode(self.options.file_mode_bits())
             .open(&temporary.path)?;
-        let length = write_pieces(&mut file, pieces)?;
+        write(&mut file, data)?;
         self.give_away(&file, &temporary.path);
         if let Some(timestamp) = set_timestamp {
             set_times(&file, timestamp)?;
         }
         file.sync_all()?;
-        close_checked(file, &temporary.path, length)?;
+        close_checked(file, &temporary.path, data.len() as u64)?;
         temporary.rename(path)
     }
 
@@ -153,12 +153,9 @@ impl Drop for Temporary {
     }
 }
 
-/// Writes the pieces one after the other without joining them; returns their length.
-fn write_pieces(file: &mut impl Write, pieces: &[&[u8]]) -> io::Result<u64> {
-    for part in pieces.iter().flat_map(|piece| piece.chunks(WRITE_BYTES)) {
-        file.write_all(part)?;
-    }
-    Ok(pieces.iter().map(|piece| piece.len() as u64).sum())
+/// Writes `data` in portions of a size that network file systems take at once.
+fn write(file: &mut impl Write, data: &[u8]) -> io::Result<()> {
+    data.chunks(WRITE_BYTES).try_for_each(|part| file.write_all(part))
 }
 
 fn set_times(file: &File, timestamp: Timestamp) -> io::Result<()> {
@@ -207,11 +204,11 @@ mod tests {
     #[test]
     fn short_writes_lose_nothing() {
         let mut slow = Slow(Vec::new(), 0);
-        let length = write_pieces(&mut slow, &[b"", b"abcdefg", b"h", b"", b"ijklmnopq", b""]).unwrap();
-        assert_eq!((length, slow.0.as_slice()), (17, &b"abcdefghijklmnopq"[..]));
-        assert_eq!(write_pieces(&mut slow, &[]).unwrap(), 0);
+        write(&mut slow, b"abcdefghijklmnopq").unwrap();
+        write(&mut slow, b"").unwrap();
+        assert_eq!(slow.0, b"abcdefghijklmnopq");
         let mut full: &mut [u8] = &mut [0; 2];
-        assert_eq!(write_pieces(&mut full, &[b"abc"]).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(write(&mut full, b"abc").unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 
     #[test]

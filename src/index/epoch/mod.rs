@@ -136,7 +136,7 @@ impl Epochs {
             if self.clock.now() >= valid_until {
                 return Ok(false);
             }
-            put(&*self.storage, &id, &index.bytes)?;
+            put(&*self.storage, &id, index.bytes.clone())?;
             written.push(id);
         }
         Ok(true)
