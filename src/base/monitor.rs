@@ -36,9 +36,13 @@ pub enum Counter {
     VerifiedObjects,
     /// Bytes read by a verification.
     VerifiedBytes,
+    /// Blobs copied from one store to another.
+    CopiedBlobs,
+    /// Their bytes.
+    CopiedBytes,
 }
 
-const COUNTERS: usize = Counter::VerifiedBytes as usize + 1;
+const COUNTERS: usize = Counter::CopiedBytes as usize + 1;
 
 /// Receives counts and messages from many threads at once. Calls must be cheap and must not block.
 pub trait Monitor: Send + Sync {

@@ -108,6 +108,32 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// What was read is not as long as the store says.
+    #[error("blob {id} was read with {found} bytes, but should have {expected}")]
+    Length {
+        /// The blob.
+        id: BlobId,
+        /// What a listing said.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// A blob could not be copied from one store to another.
+    #[error("cannot {step} blob {id} ({store})")]
+    Copy {
+        /// What failed, as a verb.
+        step: &'static str,
+        /// The blob.
+        id: BlobId,
+        /// The store that failed.
+        store: String,
+        /// What it said.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The work was stopped from outside.
+    #[error("stopped")]
+    Canceled,
     /// A store around the store refused the call.
     #[error("blob {id} was refused")]
     Refused {
@@ -134,7 +160,9 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
-            Self::InvalidRange { .. } => ErrorClass::Corrupt,
+            Self::InvalidRange { .. } | Self::Length { .. } => ErrorClass::Corrupt,
+            Self::Copy { source, .. } => source.class(),
+            Self::Canceled => ErrorClass::Canceled,
             Self::InvalidName { .. } | Self::Options { .. } => ErrorClass::Invalid,
             Self::ReadOnly { .. } => ErrorClass::ReadOnly,
             Self::Unsupported { .. } | Self::UnknownStore { .. } => ErrorClass::Unsupported,

@@ -18,6 +18,7 @@
 mod backoff;
 mod call;
 mod connection;
+mod copy;
 mod error;
 mod faulty;
 mod filesystem;
@@ -32,6 +33,7 @@ mod storage;
 
 pub use call::{Call, Operation};
 pub use connection::{ConnectionInfo, OpenMode, open};
+pub use copy::{Copier, CopyReport};
 pub use error::{Error, Result};
 pub use faulty::{Fault, Faulty};
 pub use filesystem::{Filesystem, FilesystemOptions};
