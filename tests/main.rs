@@ -30,6 +30,7 @@ mod interruptions;
 mod look;
 mod metadata;
 mod migrate;
+mod mirror;
 mod model;
 mod mount;
 mod order;

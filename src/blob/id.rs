@@ -38,6 +38,12 @@ impl BlobId {
     }
 }
 
+impl serde::Serialize for BlobId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl From<&str> for BlobId {
     fn from(name: &str) -> Self {
         Self(name.into())

@@ -1,7 +1,7 @@
 //! Blobs: immutable byte strings under flat names, and the stores that keep them.
 //!
 //! [`Storage`] is the contract; [`Filesystem`] and [`Memory`] keep blobs, everything else wraps another store:
-//! [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats what failed in passing, [`Recording`] and [`Faulty`] serve tests.
+//! [`Mirrored`] keeps two copies, [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats what failed in passing, [`Recording`] and [`Faulty`] serve tests.
 //! [`open`] turns the description in a connection file into a store.
 //!
 //! Assumed of the medium: it keeps what it has synced, renames atomically, and its clock does not run backwards.
@@ -25,6 +25,7 @@ mod filesystem;
 mod id;
 mod locking;
 mod memory;
+mod mirrored;
 pub(crate) mod pass_on;
 mod read_only;
 mod recording;
@@ -40,6 +41,7 @@ pub use filesystem::{Filesystem, FilesystemOptions};
 pub use id::BlobId;
 pub use locking::Locking;
 pub use memory::Memory;
+pub use mirrored::Mirrored;
 pub use read_only::ReadOnly;
 pub use recording::Recording;
 pub use retrying::Retrying;

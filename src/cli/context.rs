@@ -5,11 +5,12 @@ use super::environment::Environment;
 use super::exit::{Explain, Failure, Status};
 use super::globals::Globals;
 use super::output::{LogLine, Output, Talk};
+use super::store::Store;
 use super::switches;
 use super::times::Zone;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
-use packhorse::blob::{self, OpenMode, ReadOnly, Storage};
+use packhorse::blob::Storage;
 use packhorse::content::ClientIdentity;
 use packhorse::repo::{
     self, ClientOptions, ConnectionFile, FormatEditor, OpenOptions, Repository, WriteOptions,
@@ -169,44 +170,50 @@ impl Context {
 
     /// Opens the repository that the connection file leads to.
     pub(crate) fn open_repository(&self, write: bool) -> Result<Repository> {
-        let (connection, storage, password) = self.connected(write)?;
+        let (connection, store, password) = self.connected(write)?;
         let options = self.open_options(Some(&connection.client))?;
-        self.open_storage_with(storage, &password, self.identity(&connection), &options)
+        self.open_in(store, &password, self.identity(&connection), options)
     }
 
     /// Opens the format of that repository to change it.
     pub(crate) fn edit_format(&self) -> Result<FormatEditor> {
-        let (connection, storage, password) = self.connected(true)?;
+        let (connection, store, password) = self.connected(true)?;
         let options = self.open_options(Some(&connection.client))?;
-        FormatEditor::open(storage, &password, self.repository_environment(), &options).explain(OPENING)
+        FormatEditor::open(store.storage, &password, self.repository_environment(), &options).explain(OPENING)
     }
 
     /// The connection, the store it leads to, and the password.
-    fn connected(&self, write: bool) -> Result<(ConnectionFile, Arc<dyn Storage>, Secret)> {
+    fn connected(&self, write: bool) -> Result<(ConnectionFile, Store, Secret)> {
         let connection = self.connection().explain(OPENING)?;
         if write && connection.client.readonly {
             return Err(repo::Error::ReadOnly.into());
         }
         let path = self.config_path()?;
-        let storage = self.open_store(&connection, &path, write)?;
+        let store = Store::open(self, &connection, &path, write)?;
         let password = self.password_to_open(&path)?;
-        Ok((connection, storage, password))
+        Ok((connection, store, password))
     }
 
     /// Opens, for reading, the repository that another connection file leads to.
     pub(crate) fn open_other(&self, path: &Path) -> Result<Repository> {
         let path = self.environment.absolute(path);
         let connection = ConnectionFile::load(&path)?;
-        let storage = self.open_store(&connection, &path, false)?;
+        let store = Store::open(self, &connection, &path, false)?;
         let password = self.password_to_open_other(&path)?;
         let options = self.open_options(Some(&connection.client))?;
-        self.open_storage_with(storage, &password, self.identity(&connection), &options)
+        self.open_in(store, &password, self.identity(&connection), options)
     }
 
-    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
-        let info = connection.store(path).explain(OPENING)?;
-        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
-        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
+    /// Opens the repository in a store that may have a mirror.
+    fn open_in(
+        &self,
+        store: Store,
+        password: &Secret,
+        identity: ClientIdentity,
+        options: OpenOptions,
+    ) -> Result<Repository> {
+        let options = OpenOptions { mirrored: store.mirrored, ..options };
+        self.open_storage_with(store.storage, password, identity, &options)
     }
 
     /// Opens the repository in a store.
@@ -255,6 +262,7 @@ impl Context {
                 .and_then(|client| u64::try_from(client.format_blob_cache_duration).ok())
                 .filter(|nanos| *nanos > 0)
                 .map(Duration::from_nanos),
+            mirrored: None,
             cancel: self.cancel.get().cloned(),
         })
     }

@@ -26,6 +26,8 @@ pub(crate) struct Environment {
     pub(crate) persist_credentials: Option<bool>,
     /// `KOPIA_SNAPSHOT_FAIL_FAST`.
     pub(crate) snapshot_fail_fast: Option<bool>,
+    /// `PACKHORSE_MIRROR`.
+    pub(crate) mirror: Option<PathBuf>,
     /// `PACKHORSE_PLAIN_ENTRIES`.
     pub(crate) plain_entries: Option<bool>,
     /// `KOPIA_RESTORE_CONSISTENT_ATTRIBUTES`.
@@ -71,6 +73,7 @@ impl Environment {
             cache_directory: variable("KOPIA_CACHE_DIRECTORY").map(PathBuf::from),
             persist_credentials: switch("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"),
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
+            mirror: variable("PACKHORSE_MIRROR").map(PathBuf::from),
             plain_entries: switch("PACKHORSE_PLAIN_ENTRIES"),
             restore_consistent_attributes: switch("KOPIA_RESTORE_CONSISTENT_ATTRIBUTES"),
             editor: variable("VISUAL")

@@ -48,6 +48,10 @@ pub(crate) struct Globals {
     /// Threads that hash, compress and encrypt; by default the number of processors
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Second copy of the repository to write, too: a folder, or a connection file that leads to it
+    /// [env: PACKHORSE_MIRROR]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) mirror: Option<PathBuf>,
     /// Name of this client in an upgrade of the repository's format [env: KOPIA_REPO_UPGRADE_OWNER_ID]
     #[arg(long, global = true, hide = true, value_name = "NAME")]
     pub(crate) upgrade_owner_id: Option<String>,

@@ -26,6 +26,7 @@ mod repository;
 mod restore;
 mod show;
 mod snapshot;
+mod store;
 mod switches;
 mod times;
 mod units;

@@ -189,6 +189,18 @@ impl IndexBlobs {
         Ok(Some((builder.finish(set.deletion_watermark), to_read)))
     }
 
+    /// The packs that an index blob names; none for one without content.
+    ///
+    /// # Errors
+    /// Those of [`IndexBlobs::load`]. Markers of epochs and documents of compactions name nothing and are no index.
+    pub fn packs_of(&self, id: &BlobId) -> Result<Vec<BlobId>> {
+        if !is_index(id) {
+            return Ok(Vec::new());
+        }
+        let index = fetch::fetch(&*self.storage, &self.crypto, id)?;
+        Ok(index.map_or_else(Vec::new, |index| index.packs().to_vec()))
+    }
+
     pub(super) fn visit(
         &self,
         set: &ActiveSet,
@@ -238,6 +250,12 @@ impl std::fmt::Debug for IndexBlobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IndexBlobs").field("storage", &self.storage).finish_non_exhaustive()
     }
+}
+
+/// Whether a blob with a name of the index is an index itself.
+fn is_index(id: &BlobId) -> bool {
+    let name = id.as_str();
+    name != v0::POISON && ["n", "xn", "xs", "xr"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn warn_of_empty(id: &BlobId, warn: &dyn Fn(&str)) {

@@ -73,6 +73,9 @@ pub struct ConnectionFile {
     /// The store; absent when the connection leads to a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<ConnectionInfo>,
+    /// A second copy that is written along; of our own, and lost when Kopia rewrites the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<ConnectionInfo>,
     /// Present when the connection leads to a server.
     #[serde(rename = "apiServer", skip_serializing_if = "Option::is_none")]
     pub api_server: Option<Value>,

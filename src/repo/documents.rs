@@ -2,7 +2,7 @@
 
 use super::{Environment, Error, Result};
 use crate::base::{Clock, Entropy, Secret, Timestamp};
-use crate::blob::{Storage, StorageExt};
+use crate::blob::{Mirrored, Storage, StorageExt};
 use crate::crypto::{self, BlobCrypto, Ecc};
 use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct OpenOptions {
     pub ignores_features: bool,
     /// How long what is known of the format may be used before a change of the store, 15 minutes at most.
     pub format_lifetime: Option<Duration>,
+    /// The store again, if it is one with a mirror: then the mirror is kept up to date.
+    pub mirrored: Option<Arc<Mirrored>>,
     /// Ends the wait when it is set.
     pub cancel: Option<Arc<AtomicBool>>,
 }

@@ -40,6 +40,21 @@ pub enum Error {
         #[source]
         source: blob::Error,
     },
+    /// The second copy of the repository failed.
+    #[error("cannot {action}")]
+    Mirror {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// What the store said.
+        #[source]
+        source: blob::Error,
+    },
+    /// The mirror is no copy of this repository.
+    #[error("{store} holds another repository; nothing was written there")]
+    ForeignMirror {
+        /// The store's display name.
+        store: String,
+    },
     /// The format blob cannot be used.
     #[error("cannot open the repository's format")]
     Format(#[source] format::Error),
@@ -162,7 +177,7 @@ impl Error {
             Self::NoRepository { .. } | Self::NotConnected { .. } => ErrorClass::NoRepository,
             Self::NotEmpty { .. } => ErrorClass::Exists,
             Self::HalfThere { .. } | Self::BrokenConnectionFile { .. } => ErrorClass::Corrupt,
-            Self::Storage { source, .. } => source.class(),
+            Self::Storage { source, .. } | Self::Mirror { source, .. } => source.class(),
             Self::Format(source) => source.class(),
             Self::Crypto(source) => source.class(),
             Self::UnknownSplitter { .. }
@@ -176,7 +191,7 @@ impl Error {
             Self::NoUpgrade | Self::NoBackup => ErrorClass::NotFound,
             Self::PasswordChanged => ErrorClass::WrongPassword,
             Self::Index { source, .. } => source.class(),
-            Self::ShortRetention => ErrorClass::Invalid,
+            Self::ShortRetention | Self::ForeignMirror { .. } => ErrorClass::Invalid,
             Self::Canceled => ErrorClass::Canceled,
             Self::Content(source) => source.class(),
             Self::Object(source) => source.class(),

@@ -9,6 +9,7 @@ mod error;
 mod format_editor;
 mod guard;
 mod maintenance_owner;
+pub mod mirror;
 mod open;
 mod parameters;
 mod retention;

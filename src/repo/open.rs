@@ -2,10 +2,11 @@
 
 use super::documents::{Documents, OpenOptions};
 use super::guard::Guarded;
+use super::mirror;
 use super::retention::retention;
 use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
-use crate::base::{Clock, Entropy, Secret};
-use crate::blob::{Locking, Storage};
+use crate::base::{Clock, Entropy, Secret, error_chain};
+use crate::blob::{Locking, Mirrored, Storage};
 use crate::content::{ContentFormat, ContentReader, Warn};
 use crate::format::{self, BlobConfig, RepositoryFormat};
 use crate::index::IndexBlobs;
@@ -38,6 +39,7 @@ pub struct Repository {
     config: BlobConfig,
     identity: ClientIdentity,
     environment: Environment,
+    mirrored: Option<Arc<Mirrored>>,
 }
 
 impl std::fmt::Debug for Repository {
@@ -94,7 +96,32 @@ impl Repository {
         let (clock, warn) = (Arc::clone(&environment.clock), Arc::clone(&environment.warn));
         let contents = Arc::new(ContentReader::open(storage, content_format, index_blobs, clock, warn)?);
         let objects = ObjectReader::new(Arc::clone(&contents));
-        Ok(Self { contents, objects, splitter, format, unique_id, config, identity, environment })
+        let mirrored = options.mirrored.clone();
+        let repository =
+            Self { contents, objects, splitter, format, unique_id, config, identity, environment, mirrored };
+        repository.join_mirror();
+        Ok(repository)
+    }
+
+    /// From now on packs go to the mirror, too, if there is one, and it is one of this repository.
+    fn join_mirror(&self) {
+        let Some(mirrored) = self.mirrored.as_ref().filter(|_| !self.storage().is_read_only()) else {
+            return;
+        };
+        if let Err(error) = mirror::join(self, mirrored) {
+            let name = mirrored.mirror().display_name();
+            self.warn(&format!("nothing goes to the mirror {name} in this run: {}", error_chain(&error)));
+        }
+    }
+
+    /// The store with its mirror, if there is one.
+    pub fn mirrored(&self) -> Option<&Arc<Mirrored>> {
+        self.mirrored.as_ref()
+    }
+
+    /// Tells what went wrong without failing anything.
+    pub(super) fn warn(&self, message: &str) {
+        (self.environment.warn)(message);
     }
 
     /// The store underneath.

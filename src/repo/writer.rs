@@ -1,6 +1,6 @@
 //! A write session on a repository.
 
-use super::{Repository, Result};
+use super::{Repository, Result, mirror};
 use crate::base::{MIB, MemoryBudget};
 use crate::content::{ContentWriter, WriteStats};
 use crate::manifest::{Labels, ManifestId, ManifestStore};
@@ -107,7 +107,11 @@ impl<'a> RepositoryWriter<'a> {
     /// What could not be stored.
     pub fn flush(&mut self) -> Result<()> {
         self.manifests.flush(self.objects.contents())?;
-        Ok(self.objects.contents().flush()?)
+        self.objects.contents().flush()?;
+        if let Some(mirrored) = self.repository.mirrored() {
+            mirror::keep_up(self.repository, mirrored);
+        }
+        Ok(())
     }
 
     /// What this session has written.

@@ -109,6 +109,7 @@ impl ConnectFlags {
         let path = ctx.config_path()?;
         let file = ConnectionFile {
             storage: Some(info),
+            mirror: None,
             api_server: None,
             caching: Some(self.caching(ctx, unique_id)?),
             client: self.client(ctx, storage),

@@ -8,6 +8,7 @@ mod create;
 mod disconnect;
 mod filesystem;
 mod from_config;
+mod mirror;
 mod set_client;
 mod set_parameters;
 mod status;
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     Create(Box<create::Args>),
     /// Forget the connection; the repository stays as it is.
     Disconnect,
+    /// Keep a second copy up to date.
+    #[command(subcommand)]
+    Mirror(mirror::Command),
     /// Change what the connection says of this client.
     SetClient(set_client::Args),
     /// Change parameters of the repository.
@@ -50,6 +54,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::Connect(args) => connect::run(ctx, args),
         Command::Create(args) => create::run(ctx, args),
         Command::Disconnect => disconnect::run(ctx),
+        Command::Mirror(command) => mirror::run(ctx, command),
         Command::SetClient(args) => set_client::run(ctx, args),
         Command::SetParameters(args) => set_parameters::run(ctx, args),
         Command::Status(args) => status::run(ctx, args),
