@@ -1,6 +1,7 @@
 //! What the mirror lacks.
 
 use super::{failed, is_newer};
+use crate::base::{ErrorClass, error_chain};
 use crate::blob::{BlobId, BlobMetadata, Mirrored, Storage, StorageExt};
 use crate::repo::{Error, Repository, Result};
 use std::collections::{BTreeMap, HashSet};
@@ -34,7 +35,7 @@ impl Debt {
             debt.compare_indexes(mirrored, prefix)?;
         }
         debt.indexes.sort_by(|a, b| (a.timestamp, &a.id).cmp(&(b.timestamp, &b.id)));
-        debt.packs = owed_packs(repository, mirrored, &debt.indexes)?;
+        debt.packs = owed_packs(repository, mirrored, &mut debt.indexes)?;
         debt.compare_documents(mirrored)?;
         Ok(debt)
     }
@@ -68,21 +69,29 @@ fn listed(storage: &dyn Storage, prefix: &str) -> Result<BTreeMap<BlobId, BlobMe
     Ok(blobs.into_iter().map(|blob| (blob.id.clone(), blob)).collect())
 }
 
-/// The packs that index blobs name and the mirror lacks.
+/// The packs that index blobs name and the mirror lacks. An index blob that cannot be understood is not owed any more.
 fn owed_packs(
     repository: &Repository,
     mirrored: &Mirrored,
-    indexes: &[BlobMetadata],
+    indexes: &mut Vec<BlobMetadata>,
 ) -> Result<Vec<BlobMetadata>> {
     let mut named = HashSet::new();
-    for blob in indexes {
-        let packs = repository
-            .contents()
-            .index_blobs()
-            .packs_of(&blob.id)
-            .map_err(|source| Error::Index { action: "read what an index blob names", source })?;
-        named.extend(packs.into_iter().filter(|pack| !mirrored.has_pack(pack)));
+    let mut readable = Vec::with_capacity(indexes.len());
+    for blob in std::mem::take(indexes) {
+        match repository.contents().index_blobs().packs_of(&blob.id) {
+            Ok(packs) => {
+                named.extend(packs.into_iter().filter(|pack| !mirrored.has_pack(pack)));
+                readable.push(blob);
+            }
+            // Replaced since it was listed; what replaced it is for the next time.
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.class() == ErrorClass::Corrupt => {
+                repository.warn(&format!("not copied to the mirror: {}", error_chain(&error)));
+            }
+            Err(source) => return Err(Error::Index { action: "read what an index blob names", source }),
+        }
     }
+    *indexes = readable;
     let mut lacking: Vec<_> = if named.len() > ASKED_MAX {
         lacking_by_listing(mirrored, named)?
     } else {
