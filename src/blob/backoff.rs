@@ -1,8 +1,11 @@
 //! Trying again after a passing fault.
 
 use super::{Error, Result};
-use crate::base::Clock;
+use crate::base::{Clock, Entropy};
 use std::time::Duration;
+
+/// Longest pause that a store may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// How often to try and how long to wait in between.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,18 @@ impl Backoff {
         self,
         clock: &dyn Clock,
         may_repeat: impl Fn() -> bool,
+        operation: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        self.run_jittered(clock, None, may_repeat, operation)
+    }
+
+    /// The same. With `jitter`, each pause is drawn between nothing and what
+    /// it would be, so that clients that failed together do not come back together.
+    pub(super) fn run_jittered<T>(
+        self,
+        clock: &dyn Clock,
+        jitter: Option<&dyn Entropy>,
+        may_repeat: impl Fn() -> bool,
         mut operation: impl FnMut() -> Result<T>,
     ) -> Result<T> {
         let mut pause = self.first;
@@ -44,7 +59,10 @@ impl Backoff {
             match operation() {
                 Err(error) if attempt < self.attempts && is_retriable(&error) && may_repeat() => {
                     tracing::debug!(%error, attempt, "storage call failed, trying again");
-                    clock.sleep(pause);
+                    let drawn = jitter.map_or(pause, |entropy| part_of(pause, entropy));
+                    // What the store asks for is a least pause: the jitter comes on top.
+                    let asked = error.retry_after().map(|asked| asked.min(RETRY_AFTER_MAX) + drawn);
+                    clock.sleep(asked.unwrap_or(drawn));
                     pause = (pause * 3 / 2).min(self.cap);
                     attempt += 1;
                 }
@@ -54,6 +72,12 @@ impl Backoff {
     }
 }
 
+/// A time between nothing and `pause`.
+fn part_of(pause: Duration, entropy: &dyn Entropy) -> Duration {
+    let share = u64::from_le_bytes(entropy.bytes());
+    Duration::from_nanos((pause.as_nanos() * u128::from(share) >> 64) as u64)
+}
+
 fn is_retriable(error: &Error) -> bool {
     error.class().is_retriable()
 }
@@ -61,7 +85,8 @@ fn is_retriable(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ErrorClass, FixedClock, Timestamp};
+    use crate::base::{ErrorClass, FixedClock, SeededEntropy, Timestamp};
+    use crate::blob::remote::Cause;
 
     fn fault(class: ErrorClass) -> Error {
         Error::Other { message: "planted".into(), class }
@@ -79,6 +104,28 @@ mod tests {
         assert_eq!(attempts, 10);
         // 0.1 s × (1.5⁹ − 1) ÷ 0.5
         assert_eq!(clock.now().as_nanos() / 1_000_000, 7_488);
+    }
+
+    #[test]
+    fn jitter_shortens_pauses_and_stores_lengthen_them() {
+        let entropy = SeededEntropy::new(1);
+        let run = |cause: Cause| {
+            let clock = FixedClock::new(Timestamp::EPOCH);
+            let outcome: Result<()> = Backoff::KOPIA.run_jittered(
+                &clock,
+                Some(&entropy),
+                || true,
+                || Err(Error::Remote { operation: "read", subject: "blob".into(), cause: cause.clone() }),
+            );
+            assert!(outcome.is_err());
+            clock.now().as_nanos() / 1_000_000
+        };
+        let (first, second) = (run(Cause::Reset), run(Cause::Reset));
+        assert!(first != second && (500..7_000).contains(&first), "{first} {second}");
+        let asks =
+            |seconds| Cause::Throttled { status: 429, retry_after: Some(Duration::from_secs(seconds)) };
+        assert!((9 * 20_000..9 * 20_000 + 7_500).contains(&run(asks(20))));
+        assert!((9 * 60_000..9 * 60_000 + 7_500).contains(&run(asks(86_400))), "a day is too long");
     }
 
     #[test]

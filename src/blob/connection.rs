@@ -1,12 +1,15 @@
 //! From a description in a connection file to an open store.
 
-use super::{Error, Filesystem, FilesystemOptions, Result, Storage};
-use crate::base::Clock;
+use super::remote::Timeouts;
+use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage};
+use crate::base::{Clock, OsEntropy};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The type string of [`Filesystem`].
 const FILESYSTEM: &str = "filesystem";
+/// The type string of [`S3`].
+const S3_KIND: &str = "s3";
 
 /// Which store, and with which options: `{"type": …, "config": …}`.
 ///
@@ -31,6 +34,17 @@ impl ConnectionInfo {
         Ok(Self {
             kind: FILESYSTEM.to_owned(),
             config: serde_json::to_value(options).map_err(|source| unusable(FILESYSTEM, source))?,
+        })
+    }
+
+    /// Describes a store in a bucket.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when the options cannot be written as JSON.
+    pub fn s3(options: &S3Options) -> Result<Self> {
+        Ok(Self {
+            kind: S3_KIND.to_owned(),
+            config: serde_json::to_value(options).map_err(|source| unusable(S3_KIND, source))?,
         })
     }
 }
@@ -58,6 +72,11 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
                 OpenMode::Create => Filesystem::create(options, clock)?,
                 OpenMode::Connect => Filesystem::open(options, clock)?,
             }))
+        }
+        S3_KIND => {
+            let options = S3Options::deserialize(&info.config).map_err(|source| unusable(S3_KIND, source))?;
+            let store = S3::open(options, Timeouts::DEFAULT, Arc::clone(&clock))?;
+            Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
         }
         kind => Err(Error::UnknownStore { kind: kind.to_owned() }),
     }

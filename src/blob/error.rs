@@ -1,9 +1,11 @@
 //! What can go wrong in a store.
 
+use super::remote::Cause;
 use super::{BlobId, ByteRange};
 use crate::base::ErrorClass;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The result of a storage call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -134,6 +136,17 @@ pub enum Error {
     /// The work was stopped from outside.
     #[error("stopped")]
     Canceled,
+    /// A store behind a network did not do what it was asked.
+    #[error("cannot {operation} {subject}")]
+    Remote {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// What it was tried on.
+        subject: String,
+        /// Why, and what to do about it.
+        #[source]
+        cause: Cause,
+    },
     /// A store around the store refused the call.
     #[error("blob {id} was refused")]
     Refused {
@@ -179,7 +192,16 @@ impl Error {
             Self::Io { source, .. } | Self::Sync { source, .. } | Self::List { source, .. } => {
                 ErrorClass::of_io(source)
             }
+            Self::Remote { cause, .. } => cause.class(),
             Self::Refused { class, .. } | Self::Other { class, .. } => *class,
+        }
+    }
+
+    /// How long the store wants to be left alone, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Remote { cause, .. } => cause.retry_after(),
+            _ => None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Blobs: immutable byte strings under flat names, and the stores that keep them.
 //!
-//! [`Storage`] is the contract; [`Filesystem`] and [`Memory`] keep blobs, everything else wraps another store:
-//! [`Mirrored`] keeps two copies, [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats what failed in passing, [`Recording`] and [`Faulty`] serve tests.
+//! [`Storage`] is the contract; [`Filesystem`], [`S3`] and [`Memory`] keep blobs, everything else wraps another store:
+//! [`Mirrored`] keeps two copies, [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats
+//! what failed in passing, [`Recording`] and [`Faulty`] serve tests.
 //! [`open`] turns the description in a connection file into a store.
 //!
 //! Assumed of the medium: it keeps what it has synced, renames atomically, and its clock does not run backwards.
@@ -29,7 +30,9 @@ mod mirrored;
 pub(crate) mod pass_on;
 mod read_only;
 mod recording;
+pub mod remote;
 mod retrying;
+mod s3;
 mod storage;
 
 pub use call::{Call, Operation};
@@ -45,6 +48,7 @@ pub use mirrored::Mirrored;
 pub use read_only::ReadOnly;
 pub use recording::Recording;
 pub use retrying::Retrying;
+pub use s3::{S3, S3Options, r2_endpoint};
 pub use storage::{
     BlobMetadata, ByteRange, Capacity, Durability, PutOptions, Retention, RetentionMode, Storage, StorageExt,
 };

@@ -3,7 +3,7 @@
 use super::backoff::Backoff;
 use super::pass_on::pass_on;
 use super::{BlobId, BlobMetadata, ByteRange, Capacity, PutOptions, Result, Retention, Storage};
-use crate::base::Clock;
+use crate::base::{Clock, Entropy};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::fmt;
@@ -20,16 +20,23 @@ use std::sync::Arc;
 pub struct Retrying {
     inner: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
+    jitter: Option<Arc<dyn Entropy>>,
 }
 
 impl Retrying {
     /// Repeats the calls of `inner`, waiting by `clock`.
     pub fn new(inner: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, clock }
+        Self { inner, clock, jitter: None }
+    }
+
+    /// The same with pauses drawn between nothing and their length, for stores that many clients share. What a store asks
+    /// for (`Retry-After`, a minute at most) is waited for besides.
+    pub fn with_jitter(inner: Arc<dyn Storage>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { inner, clock, jitter: Some(entropy) }
     }
 
     fn retry<T>(&self, operation: impl FnMut() -> Result<T>) -> Result<T> {
-        Backoff::KOPIA.run(&*self.clock, operation)
+        Backoff::KOPIA.run_jittered(&*self.clock, self.jitter.as_deref(), || true, operation)
     }
 }
 
@@ -62,8 +69,9 @@ impl Storage for Retrying {
 
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
         let has_visited = Cell::new(false);
-        Backoff::KOPIA.run_while(
+        Backoff::KOPIA.run_jittered(
             &*self.clock,
+            self.jitter.as_deref(),
             || !has_visited.get(),
             || {
                 self.inner.list(prefix, &mut |blob| {

@@ -5,6 +5,7 @@ pub(crate) mod fixture;
 pub(crate) mod live_tree;
 pub(crate) mod programs;
 pub(crate) mod restored;
+pub(crate) mod s3_server;
 pub(crate) mod same_tree;
 pub(crate) mod trees;
 pub(crate) mod world;

@@ -1,0 +1,258 @@
+//! From what the SDK and the server say to a [`Cause`].
+
+use super::call::{Call, Head, word};
+use crate::base::Timestamp;
+use crate::blob::remote::Cause;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use std::error::Error as StdError;
+use std::io::{Error as IoError, ErrorKind};
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// Why a request failed; what is no failure of the store stands apart.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is no such blob.
+    Missing,
+    /// The blob does not have the range.
+    Range,
+    /// Anything else.
+    Cause(Cause),
+}
+
+impl From<Cause> for Fault {
+    fn from(cause: Cause) -> Self {
+        Self::Cause(cause)
+    }
+}
+
+/// What messages name.
+pub(super) struct Scene<'a> {
+    /// Host and port.
+    pub(super) host: &'a str,
+    /// The bucket.
+    pub(super) bucket: &'a str,
+    /// What was tried, as a verb.
+    pub(super) operation: &'static str,
+    /// Now, by this machine.
+    pub(super) now: Timestamp,
+    /// How long connecting may take.
+    pub(super) connect_seconds: u64,
+}
+
+impl Scene<'_> {
+    /// Names what went wrong with a call.
+    pub(super) fn fault<E>(&self, error: &SdkError<E, HttpResponse>, call: &Call) -> Fault
+    where
+        E: ProvideErrorMetadata + StdError + 'static,
+    {
+        if let Some(credentials) = find::<CredentialsError>(error) {
+            return Cause::NoCredentials { detail: lacking(credentials) }.into();
+        }
+        let head = call.head();
+        match error {
+            SdkError::ServiceError(context) => {
+                let body = context.raw().body().bytes().unwrap_or_default();
+                let code = context.err().code().unwrap_or_default();
+                self.of_answer(code, context.err().message().unwrap_or_default(), body, &head)
+            }
+            SdkError::ResponseError(context) => {
+                self.of_strange_answer(error, context.raw().body().bytes().unwrap_or_default(), &head).into()
+            }
+            SdkError::DispatchFailure(failure) => {
+                let failure = failure.as_connector_error();
+                self.of_connection(error, failure.is_some_and(ConnectorError::is_timeout)).into()
+            }
+            SdkError::TimeoutError(_) => Cause::NoAnswer { seconds: self.connect_seconds }.into(),
+            _ => self.of_connection(error, false).into(),
+        }
+    }
+
+    fn of_connection(&self, error: &(dyn StdError + 'static), is_timeout: bool) -> Cause {
+        let host = self.host.to_owned();
+        if is_timeout {
+            return Cause::ConnectTimeout { host, seconds: self.connect_seconds };
+        }
+        let texts = texts(error);
+        let has = |part: &str| texts.iter().any(|text| text.contains(part));
+        if has("dns error") || has("failed to lookup address") {
+            return Cause::HostUnknown { host };
+        }
+        if let Some(text) = texts.iter().find(|text| text.contains("invalid peer certificate")) {
+            let detail = text.rsplit("certificate: ").next().unwrap_or_default();
+            return Cause::Untrusted { host, detail: plain(detail) };
+        }
+        let is_connecting = has("client error (Connect)") || has("tcp connect error");
+        match find::<IoError>(error).map(IoError::kind) {
+            Some(ErrorKind::ConnectionRefused) => Cause::Refused { host },
+            Some(ErrorKind::TimedOut) if is_connecting => {
+                Cause::ConnectTimeout { host, seconds: self.connect_seconds }
+            }
+            Some(kind @ (ErrorKind::InvalidData | ErrorKind::UnexpectedEof)) if is_connecting => {
+                Cause::Handshake { host, detail: kind.to_string() }
+            }
+            Some(kind) if is_connecting => Cause::Unreachable { host, detail: kind.to_string() },
+            _ if has("invalid HTTP") => Cause::NotUnderstood { status: 0 },
+            _ => Cause::Reset,
+        }
+    }
+
+    /// An answer that the SDK could not read.
+    fn of_strange_answer(&self, error: &(dyn StdError + 'static), body: &[u8], head: &Head) -> Cause {
+        let status = head.status;
+        if let Some(code) = text_between(body, "<Code>", "</Code>").filter(|_| status < 300) {
+            return Cause::FailedAnswer { code: word(code).unwrap_or_default() };
+        }
+        if !head.is_page && texts(error).iter().any(|text| is_broken(text)) {
+            return Cause::Reset;
+        }
+        if status >= 500 { self.of_status("", status, head) } else { Cause::NotUnderstood { status } }
+    }
+
+    /// One of several keys could not be deleted; the answer as a whole was a success.
+    pub(super) fn of_key(&self, code: &str, call: &Call) -> Fault {
+        let head = Head { status: if code == "InternalError" { 500 } else { 400 }, ..call.head() };
+        self.of_answer(code, "", &[], &head)
+    }
+
+    /// An answer of a store, or at least one with a status.
+    fn of_answer(&self, code: &str, message: &str, body: &[u8], head: &Head) -> Fault {
+        let operation = self.operation;
+        let shown = word(code).unwrap_or_default();
+        let message = message.to_ascii_lowercase();
+        let region = || {
+            let told = text_between(body, "<Region>", "</Region>").and_then(word);
+            told.or_else(|| head.region.clone())
+        };
+        Fault::Cause(match code {
+            "NoSuchKey" | "NoSuchVersion" => return Fault::Missing,
+            "InvalidRange" => return Fault::Range,
+            "NoSuchBucket" => Cause::NoBucket { bucket: self.bucket.to_owned() },
+            "SlowDown"
+            | "SlowDownRead"
+            | "SlowDownWrite"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequests"
+            | "TooManyRequestsException"
+            | "RequestLimitExceeded"
+            | "BandwidthLimitExceeded" => {
+                Cause::Throttled { status: head.status, retry_after: head.retry_after }
+            }
+            "RequestTimeTooSkewed" => Cause::ClockSkew { ahead_seconds: self.ahead(head) },
+            "InvalidAccessKeyId" => Cause::UnknownKey,
+            "SignatureDoesNotMatch" => Cause::BadSignature,
+            "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
+                Cause::ExpiredToken
+            }
+            "PermanentRedirect" | "TemporaryRedirect" => Cause::WrongRegion { region: region() },
+            "AuthorizationHeaderMalformed" if message.contains("region") => {
+                Cause::WrongRegion { region: region() }
+            }
+            "AuthorizationHeaderMalformed" => Cause::UnknownKey,
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
+                Cause::AccessDenied { operation, code: shown }
+            }
+            "BadDigest"
+            | "InvalidDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "IncompleteBody"
+            | "RequestTimeout" => {
+                let retry_after = head.retry_after;
+                Cause::ServerFault { status: head.status, code: shown, retry_after }
+            }
+            "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "StorageFull" => {
+                Cause::Full { code: shown }
+            }
+            "InvalidObjectState" | "ObjectLocked" | "InvalidBucketState" => Cause::Locked { code: shown },
+            "NotImplemented" | "MethodNotAllowed" | "ObjectLockConfigurationNotFoundError" => {
+                Cause::NotImplemented { code: shown }
+            }
+            "InvalidRequest" if message.contains("object lock") => Cause::NotImplemented { code: shown },
+            _ => self.of_status(&shown, head.status, head),
+        })
+    }
+
+    fn of_status(&self, code: &str, status: u16, head: &Head) -> Cause {
+        let code = code.to_owned();
+        let retry_after = head.retry_after;
+        match status {
+            429 => Cause::Throttled { status, retry_after },
+            503 if retry_after.is_some() => Cause::Throttled { status, retry_after },
+            507 => Cause::Full { code },
+            501 => Cause::NotImplemented { code },
+            408 | 499 | 500.. => Cause::ServerFault { status, code, retry_after },
+            _ if head.is_page => Cause::NotUnderstood { status },
+            300..=399 => Cause::WrongRegion { region: head.region.clone() },
+            401 | 403 => Cause::AccessDenied { operation: self.operation, code },
+            423 => Cause::Locked { code },
+            ..=299 | 404 => Cause::NotUnderstood { status },
+            _ => Cause::Rejected { status, code },
+        }
+    }
+
+    /// How far this machine's clock is ahead.
+    fn ahead(&self, head: &Head) -> Option<i64> {
+        Some(self.now.as_nanos() / NANOS_PER_SECOND - head.date_seconds?)
+    }
+}
+
+/// Names what ended a body early.
+pub(super) fn broken_body(error: &(dyn StdError + 'static), expected: u64, received: u64) -> Cause {
+    let is_short =
+        texts(error).iter().any(|text| text.contains("end of file") || text.contains("unexpected EOF"));
+    if is_short { Cause::Truncated { expected, received } } else { Cause::Reset }
+}
+
+fn is_broken(text: &str) -> bool {
+    ["connection", "end of file", "unexpected EOF", "reading a body", "incomplete message", "reset"]
+        .iter()
+        .any(|part| text.contains(part))
+}
+
+fn lacking(error: &CredentialsError) -> &'static str {
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => "none are provided",
+        CredentialsError::ProviderTimedOut(_) => "their provider did not answer in time",
+        CredentialsError::InvalidConfiguration(_) => "their configuration is not valid",
+        _ => "their provider refused",
+    }
+}
+
+/// The first error of a type among an error and its sources, looking into what `io::Error` wraps, too.
+fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What an error and its sources say.
+fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        all.push(error.to_string());
+        next = error.source();
+    }
+    all
+}
+
+/// The beginning of a text of the TLS library, which names certificates and hosts only.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(120).collect()
+}
+
+/// What stands between two marks.
+fn text_between<'a>(body: &'a [u8], begin: &str, end: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once(begin)?;
+    rest.split_once(end).map(|(inner, _)| inner)
+}
