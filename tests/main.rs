@@ -9,6 +9,7 @@
 mod actions;
 mod architecture;
 mod behaviour;
+mod buckets;
 mod campaign;
 mod checkpoints;
 mod cli;

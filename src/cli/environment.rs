@@ -48,6 +48,14 @@ pub(crate) struct Environment {
     pub(crate) allows_upgrades: bool,
     /// Whether `KOPIA_TESTONLY_FLAGS` is set.
     pub(crate) allows_test_flags: bool,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub(crate) aws_access_key_id: Option<packhorse::base::Secret>,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub(crate) aws_secret_access_key: Option<packhorse::base::Secret>,
+    /// `AWS_SESSION_TOKEN`.
+    pub(crate) aws_session_token: Option<packhorse::base::Secret>,
+    /// `ROOT_CA_PEM_BASE64`.
+    pub(crate) root_ca_pem_base64: Option<String>,
     /// `CARGO_MANIFEST_DIR`: the project, when Cargo started the process.
     pub(crate) cargo_manifest_dir: Option<PathBuf>,
     /// `TMPDIR`, else the system's folder for what is needed for a moment.
@@ -87,6 +95,11 @@ impl Environment {
             upgrade_no_block: switch("KOPIA_REPO_UPGRADE_NO_BLOCK").unwrap_or(false),
             allows_upgrades: variable("KOPIA_UPGRADE_LOCK_ENABLED").is_some(),
             allows_test_flags: variable("KOPIA_TESTONLY_FLAGS").is_some(),
+            aws_access_key_id: secret("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key: secret("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token: secret("AWS_SESSION_TOKEN"),
+            root_ca_pem_base64: variable("ROOT_CA_PEM_BASE64")
+                .map(|value| value.to_string_lossy().into_owned()),
             cargo_manifest_dir: variable("CARGO_MANIFEST_DIR").map(PathBuf::from),
             temporary: std::env::temp_dir(),
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),

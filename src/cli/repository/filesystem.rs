@@ -77,7 +77,8 @@ fn octal(text: Option<&str>) -> Option<u32> {
     u32::from_str_radix(text?, 8).ok()
 }
 
-fn keep_speed(limits: &mut Map<String, Value>, key: &str, speed: Option<f64>) {
+/// Notes a limit for Kopia.
+pub(super) fn keep_speed(limits: &mut Map<String, Value>, key: &str, speed: Option<f64>) {
     if let Some(number) = speed.filter(|speed| *speed > 0.0).and_then(number) {
         limits.insert(key.to_owned(), Value::Number(number));
     }

@@ -9,6 +9,8 @@ mod disconnect;
 mod filesystem;
 mod from_config;
 mod mirror;
+mod masked;
+mod s3;
 mod set_client;
 mod set_parameters;
 mod status;
@@ -67,6 +69,8 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
 enum Provider {
     /// In a folder, local or mounted.
     Filesystem(filesystem::Args),
+    /// In a bucket: S3, R2 and what speaks their protocol.
+    S3(Box<s3::Args>),
     /// Where a connection file or a token leads to.
     FromConfig(from_config::Args),
 }
@@ -83,6 +87,10 @@ impl Provider {
         match self {
             Self::Filesystem(args) => {
                 Ok(Target { info: args.connection(ctx.environment(), creates)?, password: None })
+            }
+            Self::S3(args) => {
+                let info = args.connection(ctx.environment(), creates.is_some())?;
+                Ok(Target { info, password: None })
             }
             Self::FromConfig(args) => args.target(creates.is_some()),
         }

@@ -1,6 +1,7 @@
 //! `repository status`: the connection and the repository behind it.
 
 use super::from_config::Token;
+use super::masked::masked;
 use crate::cli::Result;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
@@ -31,7 +32,7 @@ pub(super) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let config_file = ctx.config_path()?;
     let connection = ctx.connection()?;
     let repository = ctx.open_repository(false)?;
-    let storage = connection.store(&config_file)?;
+    let storage = masked(connection.store(&config_file)?);
     let volume = repository.storage().capacity()?;
     let document = Document {
         config_file,
@@ -67,7 +68,7 @@ struct Document<'a> {
     #[serde(rename = "uniqueIDHex")]
     unique_id: String,
     client_options: &'a ClientOptions,
-    storage: &'a ConnectionInfo,
+    storage: ConnectionInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
     volume: Option<Volume>,
     content_format: RepositoryFormat,
