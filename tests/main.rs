@@ -46,3 +46,4 @@ mod same_ids;
 mod sources;
 mod storage;
 mod support;
+mod sync;

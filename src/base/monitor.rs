@@ -28,9 +28,9 @@ pub enum Counter {
     RestoredFiles,
     /// Bytes written by a restore.
     RestoredBytes,
-    /// Entries found to be restored.
+    /// Entries found to be restored, blobs found to be copied.
     ExpectedFiles,
-    /// Bytes found to be restored.
+    /// Bytes found to be restored or copied.
     ExpectedBytes,
     /// Objects looked at by a verification.
     VerifiedObjects,

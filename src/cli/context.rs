@@ -132,6 +132,15 @@ impl Context {
         }
     }
 
+    /// Finds out, from any thread, the status of the process that a signal asks for.
+    pub(crate) fn signal_probe(&self) -> impl Fn() -> i32 + Send + 'static {
+        let signal = Arc::clone(&self.signal);
+        move || match signal.load(Ordering::Relaxed) {
+            0 => Status::Interrupted as i32,
+            status => i32::try_from(status).unwrap_or(Status::Failed as i32),
+        }
+    }
+
     /// The connection file: a bare name lies in the configuration folder, anything else is a path.
     pub(crate) fn config_path(&self) -> Result<PathBuf> {
         let given = self.globals.config_file.as_ref().filter(|path| !path.as_os_str().is_empty());
@@ -180,6 +189,15 @@ impl Context {
         let (connection, store, password) = self.connected(true)?;
         let options = self.open_options(Some(&connection.client))?;
         FormatEditor::open(store.storage, &password, self.repository_environment(), &options).explain(OPENING)
+    }
+
+    /// The store of the connected repository. The password must open the repository; the index is not read.
+    pub(crate) fn open_blobs(&self, write: bool) -> Result<Arc<dyn Storage>> {
+        let (connection, storage, password) = self.connected(write)?;
+        let options = self.open_options(Some(&connection.client))?;
+        let environment = self.repository_environment();
+        FormatEditor::open(Arc::clone(&storage), &password, environment, &options).explain(OPENING)?;
+        Ok(storage)
     }
 
     /// The connection, the store it leads to, and the password.

@@ -14,6 +14,7 @@ mod editor;
 mod environment;
 mod exit;
 mod globals;
+mod grace;
 mod list;
 mod moment;
 mod mount;

@@ -66,6 +66,8 @@ pub(crate) enum Work {
     Restore,
     /// Snapshots are checked.
     Verify,
+    /// Blobs are copied to another store.
+    Copy,
 }
 
 impl Work {
@@ -96,6 +98,12 @@ impl Work {
             Self::Verify => {
                 &[("verifiedObjects", Counter::VerifiedObjects), ("verifiedBytes", Counter::VerifiedBytes)]
             }
+            Self::Copy => &[
+                ("copiedBlobs", Counter::CopiedBlobs),
+                ("copiedBytes", Counter::CopiedBytes),
+                ("expectedBlobs", Counter::ExpectedFiles),
+                ("expectedBytes", Counter::ExpectedBytes),
+            ],
         }
     }
 }
@@ -277,6 +285,14 @@ fn describe(work: Work, counters: &Counters, uploaded: u64, elapsed: Duration, s
             size(Counter::VerifiedBytes),
             rate(Counter::VerifiedBytes),
         ),
+        Work::Copy => format!(
+            "{} of {} blobs, {} of {}, {}",
+            get(Counter::CopiedBlobs),
+            get(Counter::ExpectedFiles),
+            size(Counter::CopiedBytes),
+            size(Counter::ExpectedBytes),
+            rate(Counter::CopiedBytes),
+        ),
     };
     if let Some(estimate) = estimate(work, counters, elapsed) {
         write!(text, ", {estimate}").expect("writing to a string cannot fail");
@@ -301,6 +317,11 @@ fn estimate(work: Work, counters: &Counters, elapsed: Duration) -> Option<String
             (counters.get(Counter::RestoredBytes) as f64, counters.get(Counter::RestoredFiles) as f64)
         }
         Work::Verify => return None,
+        Work::Copy => {
+            // Small blobs come last and count for little.
+            let bytes = counters.get(Counter::CopiedBytes) as f64;
+            (bytes, counters.get(Counter::ExpectedFiles) as f64)
+        }
     };
     let shares = [(bytes, Counter::ExpectedBytes), (files, Counter::ExpectedFiles)];
     // Big files and many files both take their time: what is further behind tells.

@@ -162,6 +162,23 @@ pub enum Error {
     /// Locks would end before maintenance extends them.
     #[error("the retention period must be at least 24 hours longer than the interval of full maintenance")]
     ShortRetention,
+    /// Another repository is where a copy should go.
+    #[error("destination repository contains incompatible data: {store} holds another repository")]
+    OtherRepository {
+        /// The destination's display name.
+        store: String,
+    },
+    /// There is no copy to bring up to date.
+    #[error("destination repository does not have a format blob: {store} has no kopia.repository")]
+    NoCopy {
+        /// The destination's display name.
+        store: String,
+    },
+    /// Blobs vanish while they are copied.
+    #[error(
+        "packs or index blobs vanished from the source again and again; copy it when maintenance has ended"
+    )]
+    SourceChanges,
     /// The user or a signal asked to stop.
     #[error("interrupted")]
     Canceled,
@@ -175,7 +192,8 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NoRepository { .. } | Self::NotConnected { .. } => ErrorClass::NoRepository,
-            Self::NotEmpty { .. } => ErrorClass::Exists,
+            Self::NotEmpty { .. } | Self::OtherRepository { .. } => ErrorClass::Exists,
+            Self::SourceChanges => ErrorClass::Unavailable,
             Self::HalfThere { .. } | Self::BrokenConnectionFile { .. } => ErrorClass::Corrupt,
             Self::Storage { source, .. } | Self::Mirror { source, .. } => source.class(),
             Self::Format(source) => source.class(),
@@ -188,7 +206,7 @@ impl Error {
             | Self::FormatChanged
             | Self::IndexesDiffer { .. }
             | Self::UpgradeInProgress => ErrorClass::Locked,
-            Self::NoUpgrade | Self::NoBackup => ErrorClass::NotFound,
+            Self::NoUpgrade | Self::NoBackup | Self::NoCopy { .. } => ErrorClass::NotFound,
             Self::PasswordChanged => ErrorClass::WrongPassword,
             Self::Index { source, .. } => source.class(),
             Self::ShortRetention | Self::ForeignMirror { .. } => ErrorClass::Invalid,

@@ -16,7 +16,7 @@ use crate::blob::{BlobId, StorageExt};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-const PREFIX: &str = "verified.packhorse.";
+pub(super) const PREFIX: &str = "verified.packhorse.";
 
 /// What is known of all packs.
 #[derive(Debug, Default)]

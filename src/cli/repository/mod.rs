@@ -14,6 +14,7 @@ mod s3;
 mod set_client;
 mod set_parameters;
 mod status;
+mod sync_to;
 mod upgrade;
 
 use super::Result;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     SetParameters(Box<set_parameters::Args>),
     /// Describe the connection and the repository.
     Status(status::Args),
+    /// Copy the repository to another place, and bring the copy up to date.
+    SyncTo(Box<sync_to::Args>),
     /// Upgrade the format under a lock.
     #[command(subcommand, hide = true)]
     Upgrade(upgrade::Command),
@@ -60,6 +63,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::SetClient(args) => set_client::run(ctx, args),
         Command::SetParameters(args) => set_parameters::run(ctx, args),
         Command::Status(args) => status::run(ctx, args),
+        Command::SyncTo(args) => sync_to::run(ctx, args),
         Command::Upgrade(command) => upgrade::run(ctx, command),
     }
 }
