@@ -47,3 +47,4 @@ mod sources;
 mod storage;
 mod support;
 mod sync;
+mod traffic;

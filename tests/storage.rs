@@ -6,9 +6,9 @@ mod s3;
 use bytes::Bytes;
 use packhorse::base::{Clock, ErrorClass, FixedClock, SystemClock, Timestamp};
 use packhorse::blob::{
-    self, BlobId, BlobMetadata, ByteRange, Call, ConnectionInfo, Durability, Error, Fault, Faulty,
-    Filesystem, FilesystemOptions, Memory, OpenMode, Operation, PutOptions, ReadOnly, Recording, Retention,
-    RetentionMode, Retrying, Storage, StorageExt,
+    self, BlobId, BlobMetadata, ByteRange, Call, ConnectionInfo, Counted, Distance, Durability, Error, Fault,
+    Faulty, Filesystem, FilesystemOptions, Latency, Limits, Memory, OpenMode, Operation, PutOptions,
+    ReadOnly, Recording, Retention, RetentionMode, Retrying, Storage, StorageExt, Throttle, Throttled,
 };
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -57,6 +57,7 @@ fn planted(class: ErrorClass) -> Error {
 fn conformance(make: &dyn Fn() -> Arc<dyn Storage>) {
     missing_blobs(&*make());
     whole_and_ranged_reads(&*make());
+    reads_within(&*make());
     replacing(&*make());
     large_and_empty(&*make());
     deleting_many(&*make());
@@ -101,6 +102,24 @@ fn whole_and_ranged_reads(store: &dyn Storage) {
         let error = store.get(&id(LONG), range(offset, length)).unwrap_err();
         assert!(matches!(error, Error::InvalidRange { .. }), "{offset}+{length}: {error}");
         assert_eq!(error.class(), ErrorClass::Corrupt);
+    }
+}
+
+fn reads_within(store: &dyn Storage) {
+    let part = |offset, length| store.get_within(&id(LONG), ByteRange { offset, length });
+    assert!(part(0, 10).unwrap_err().is_not_found());
+    store.put_now(&id(LONG), b"0123456789").unwrap();
+    for (offset, length, wanted) in [
+        (0, 4, &b"0123"[..]),
+        (8, 2, b"89"),
+        (8, 3, b"89"),
+        (0, 1 << 20, b"0123456789"),
+        (10, 5, b""),
+        (99, 5, b""),
+        (3, 0, b""),
+        (3, u64::MAX, b"3456789"),
+    ] {
+        assert_eq!(part(offset, length).unwrap(), wanted, "{offset}+{length}");
     }
 }
 
@@ -398,6 +417,19 @@ fn memory_conforms() {
     conformance(&|| Arc::new(Memory::new(clock())));
 }
 
+/// Limits that hold nobody up for long.
+fn throttle() -> Arc<Throttle> {
+    let limits = Limits {
+        reads_per_second: 1e6,
+        upload_bytes_per_second: 1e9,
+        download_bytes_per_second: 1e9,
+        concurrent_reads: 2,
+        concurrent_writes: 3,
+        ..Limits::NONE
+    };
+    Arc::new(Throttle::new(limits, clock()))
+}
+
 #[test]
 fn wrappers_conform() {
     let memory = || Arc::new(Memory::new(clock()));
@@ -405,6 +437,13 @@ fn wrappers_conform() {
     conformance(&|| Arc::new(Retrying::new(memory(), clock())));
     conformance(&|| Arc::new(Recording::new(memory())));
     conformance(&|| Arc::new(Faulty::new(memory(), |_| Fault::None)));
+    conformance(&|| Arc::new(Throttled::new(memory(), throttle())));
+    conformance(&|| Arc::new(Counted::new(memory(), Arc::default())));
+    conformance(&|| Arc::new(Latency::new(memory(), Distance::default(), clock())));
+    conformance(&|| {
+        let counted = Arc::new(Counted::new(folders.filesystem(None), Arc::default()));
+        Arc::new(Throttled::new(Arc::new(Latency::new(counted, Distance::default(), clock())), throttle()))
+    });
     conformance(&|| {
         let store = Arc::new(Recording::new(folders.filesystem(None)));
         Arc::new(Retrying::new(Arc::new(Faulty::new(store, |_| Fault::None)), clock()))

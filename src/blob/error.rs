@@ -101,6 +101,12 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// Limits of a store's use that do not make sense.
+    #[error("the speed limits cannot be used: {reason}")]
+    Limits {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A folder of the store could not be listed.
     #[error("cannot list {}", path.display())]
     List {
@@ -177,6 +183,8 @@ impl Error {
             Self::Copy { source, .. } => source.class(),
             Self::Canceled => ErrorClass::Canceled,
             Self::InvalidName { .. } | Self::Options { .. } => ErrorClass::Invalid,
+            Self::InvalidRange { .. } => ErrorClass::Corrupt,
+            Self::InvalidName { .. } | Self::Options { .. } | Self::Limits { .. } => ErrorClass::Invalid,
             Self::ReadOnly { .. } => ErrorClass::ReadOnly,
             Self::Unsupported { .. } | Self::UnknownStore { .. } => ErrorClass::Unsupported,
             Self::Root { source, .. } => match source.kind() {

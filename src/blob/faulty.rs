@@ -79,10 +79,14 @@ fn damage_data(fault: Fault, mut data: Vec<u8>) -> Vec<u8> {
 }
 
 impl Storage for Faulty {
-    pass_on!(inner: adopt, is_read_only, display_name);
+    pass_on!(inner: adopt, parallelism, is_read_only, display_name);
 
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         self.damaged(&Call::get(id, range), damage_data, || self.inner.get(id, range))
+    }
+
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        self.damaged(&Call::get(id, Some(range)), damage_data, || self.inner.get_within(id, range))
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {

@@ -46,6 +46,13 @@ impl Storage for Memory {
         part.map(<[u8]>::to_vec).ok_or_else(|| Error::InvalidRange { id: id.clone(), range })
     }
 
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        let data = self.find(id)?.data;
+        let from = usize::try_from(range.offset).map_or(data.len(), |offset| offset.min(data.len()));
+        let length = usize::try_from(range.length).map_or(usize::MAX, |length| length);
+        Ok(data[from..].iter().take(length).copied().collect())
+    }
+
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
         Ok(self.find(id)?.describe(id))
     }

@@ -3,6 +3,9 @@
 //! [`Storage`] is the contract; [`Filesystem`], [`S3`] and [`Memory`] keep blobs, everything else wraps another store:
 //! [`Mirrored`] keeps two copies, [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats
 //! what failed in passing, [`Recording`] and [`Faulty`] serve tests.
+//! [`Storage`] is the contract; [`Filesystem`] and [`Memory`] keep blobs, everything else wraps another store:
+//! [`ReadOnly`] refuses changes, [`Locking`] asks for object locks, [`Retrying`] repeats what failed in passing,
+//! [`Throttled`] keeps limits, [`Counted`] counts requests; [`Recording`], [`Faulty`] and [`Latency`] serve tests.
 //! [`open`] turns the description in a connection file into a store.
 //!
 //! Assumed of the medium: it keeps what it has synced, renames atomically, and its clock does not run backwards.
@@ -20,10 +23,12 @@ mod backoff;
 mod call;
 mod connection;
 mod copy;
+mod counted;
 mod error;
 mod faulty;
 mod filesystem;
 mod id;
+mod latency;
 mod locking;
 mod memory;
 mod mirrored;
@@ -34,14 +39,17 @@ pub mod remote;
 mod retrying;
 mod s3;
 mod storage;
+mod throttle;
 
 pub use call::{Call, Operation};
 pub use connection::{ConnectionInfo, OpenMode, open};
 pub use copy::{Copier, CopyReport};
+pub use counted::{Counted, RequestCounters, RequestCounts};
 pub use error::{Error, Result};
 pub use faulty::{Fault, Faulty};
 pub use filesystem::{Filesystem, FilesystemOptions};
 pub use id::BlobId;
+pub use latency::{Distance, Latency};
 pub use locking::Locking;
 pub use memory::Memory;
 pub use mirrored::Mirrored;
@@ -50,5 +58,7 @@ pub use recording::Recording;
 pub use retrying::Retrying;
 pub use s3::{S3, S3Options, r2_endpoint};
 pub use storage::{
-    BlobMetadata, ByteRange, Capacity, Durability, PutOptions, Retention, RetentionMode, Storage, StorageExt,
+    BlobMetadata, ByteRange, Capacity, DELETES_AT_ONCE, Durability, PutOptions, REMOTE_PARALLELISM,
+    Retention, RetentionMode, Storage, StorageExt,
 };
+pub use throttle::{Limits, Throttle, Throttled, Watch};

@@ -3,10 +3,10 @@
 /// Writes those methods of [`Storage`](super::Storage) that only call the same method of the store in a field:
 /// `pass_on!(inner: get, list);`.
 macro_rules! pass_on {
-    ($field:ident: $($method:ident),+ $(,)?) => {
+    ($field:tt: $($method:ident),+ $(,)?) => {
         $($crate::blob::pass_on::pass_on!(@$method $field);)+
     };
-    (@get $field:ident) => {
+    (@get $field:tt) => {
         fn get(
             &self,
             id: &$crate::blob::BlobId,
@@ -15,12 +15,26 @@ macro_rules! pass_on {
             self.$field.get(id, range)
         }
     };
-    (@metadata $field:ident) => {
+    (@get_within $field:tt) => {
+        fn get_within(
+            &self,
+            id: &$crate::blob::BlobId,
+            range: $crate::blob::ByteRange,
+        ) -> $crate::blob::Result<Vec<u8>> {
+            self.$field.get_within(id, range)
+        }
+    };
+    (@parallelism $field:tt) => {
+        fn parallelism(&self) -> usize {
+            self.$field.parallelism()
+        }
+    };
+    (@metadata $field:tt) => {
         fn metadata(&self, id: &$crate::blob::BlobId) -> $crate::blob::Result<$crate::blob::BlobMetadata> {
             self.$field.metadata(id)
         }
     };
-    (@put $field:ident) => {
+    (@put $field:tt) => {
         fn put(
             &self,
             id: &$crate::blob::BlobId,
@@ -30,27 +44,27 @@ macro_rules! pass_on {
             self.$field.put(id, data, options)
         }
     };
-    (@barrier $field:ident) => {
+    (@barrier $field:tt) => {
         fn barrier(&self) -> $crate::blob::Result<()> {
             self.$field.barrier()
         }
     };
-    (@adopt $field:ident) => {
+    (@adopt $field:tt) => {
         fn adopt(&self, id: &$crate::blob::BlobId) -> $crate::blob::Result<()> {
             self.$field.adopt(id)
         }
     };
-    (@delete $field:ident) => {
+    (@delete $field:tt) => {
         fn delete(&self, id: &$crate::blob::BlobId) -> $crate::blob::Result<()> {
             self.$field.delete(id)
         }
     };
-    (@delete_many $field:ident) => {
+    (@delete_many $field:tt) => {
         fn delete_many(&self, ids: &[$crate::blob::BlobId]) -> $crate::blob::Result<()> {
             self.$field.delete_many(ids)
         }
     };
-    (@extend_retention $field:ident) => {
+    (@extend_retention $field:tt) => {
         fn extend_retention(
             &self,
             id: &$crate::blob::BlobId,
@@ -59,7 +73,7 @@ macro_rules! pass_on {
             self.$field.extend_retention(id, retention)
         }
     };
-    (@list $field:ident) => {
+    (@list $field:tt) => {
         fn list(
             &self,
             prefix: &str,
@@ -68,17 +82,17 @@ macro_rules! pass_on {
             self.$field.list(prefix, visit)
         }
     };
-    (@capacity $field:ident) => {
+    (@capacity $field:tt) => {
         fn capacity(&self) -> $crate::blob::Result<Option<$crate::blob::Capacity>> {
             self.$field.capacity()
         }
     };
-    (@is_read_only $field:ident) => {
+    (@is_read_only $field:tt) => {
         fn is_read_only(&self) -> bool {
             self.$field.is_read_only()
         }
     };
-    (@display_name $field:ident) => {
+    (@display_name $field:tt) => {
         fn display_name(&self) -> String {
             self.$field.display_name()
         }

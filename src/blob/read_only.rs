@@ -19,7 +19,7 @@ impl ReadOnly {
 }
 
 impl Storage for ReadOnly {
-    pass_on!(inner: get, metadata, barrier, adopt, list, capacity, display_name);
+    pass_on!(inner: get, get_within, parallelism, metadata, barrier, adopt, list, capacity, display_name);
 
     fn put(&self, id: &BlobId, _data: Bytes, _options: PutOptions) -> Result<()> {
         Err(Error::ReadOnly { id: id.clone() })

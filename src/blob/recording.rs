@@ -66,11 +66,16 @@ impl Record {
 }
 
 impl Storage for Recording {
-    pass_on!(inner: adopt, is_read_only, display_name);
+    pass_on!(inner: adopt, parallelism, is_read_only, display_name);
 
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         let amount = |data: &Vec<u8>| Some(data.len() as u64);
         self.around(Call::get(id, range), amount, || self.inner.get(id, range))
+    }
+
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        let amount = |data: &Vec<u8>| Some(data.len() as u64);
+        self.around(Call::get(id, Some(range)), amount, || self.inner.get_within(id, range))
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {

@@ -41,10 +41,14 @@ impl Retrying {
 }
 
 impl Storage for Retrying {
-    pass_on!(inner: barrier, adopt, is_read_only, display_name);
+    pass_on!(inner: barrier, adopt, parallelism, is_read_only, display_name);
 
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         self.retry(|| self.inner.get(id, range))
+    }
+
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        self.retry(|| self.inner.get_within(id, range))
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {

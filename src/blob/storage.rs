@@ -6,6 +6,13 @@ use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 
+/// Requests that a store beyond a network likes in flight: with 40 ms each, more than a thousand a second.
+pub const REMOTE_PARALLELISM: usize = 64;
+/// Requests in flight that a disk or a server nearby likes.
+const LOCAL_PARALLELISM: usize = 16;
+/// Blobs that a store which can deletes with one request.
+pub const DELETES_AT_ONCE: usize = 1000;
+
 /// A range of bytes inside a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
@@ -112,6 +119,21 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// [`Error::NotFound`], [`Error::InvalidRange`], or what the medium says.
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>>;
 
+    /// Reads what a blob has of `range`: less where it ends before, and nothing where it ends before the first byte.
+    ///
+    /// A store that can do so with one request should.
+    ///
+    /// # Errors
+    /// Those of [`Storage::get`] but for [`Error::InvalidRange`].
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        match self.get(id, Some(range)) {
+            Err(Error::InvalidRange { .. }) => {}
+            outcome => return outcome,
+        }
+        let length = self.metadata(id)?.length.saturating_sub(range.offset).min(range.length);
+        self.get(id, Some(ByteRange { length, ..range }))
+    }
+
     /// Length and time of a blob.
     ///
     /// # Errors
@@ -185,6 +207,11 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Whether changes are refused.
     fn is_read_only(&self) -> bool {
         false
+    }
+
+    /// How many requests the store likes in flight: more wait for each other, fewer wait for the way there and back.
+    fn parallelism(&self) -> usize {
+        LOCAL_PARALLELISM
     }
 
     /// A short human name, such as `Filesystem: /backup`.

@@ -8,6 +8,7 @@ use super::output::{LogLine, Output, Talk};
 use super::store::Store;
 use super::switches;
 use super::times::Zone;
+use super::traffic;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
 use packhorse::blob::Storage;
@@ -232,6 +233,11 @@ impl Context {
     ) -> Result<Repository> {
         let options = OpenOptions { mirrored: store.mirrored, ..options };
         self.open_storage_with(store.storage, password, identity, &options)
+    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
+        let info = connection.store(path).explain(OPENING)?;
+        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
+        let storage = traffic::limited(self, storage, connection, path).explain(OPENING)?;
+        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.

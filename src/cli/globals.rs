@@ -52,6 +52,12 @@ pub(crate) struct Globals {
     /// [env: PACKHORSE_MIRROR]
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) mirror: Option<PathBuf>,
+    /// Bytes to put into the store per second, instead of the limit of the connection; 0 for any number
+    #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(crate) limit_upload: Option<u64>,
+    /// Bytes to read from the store per second, instead of the limit of the connection; 0 for any number
+    #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_size)]
+    pub(crate) limit_download: Option<u64>,
     /// Name of this client in an upgrade of the repository's format [env: KOPIA_REPO_UPGRADE_OWNER_ID]
     #[arg(long, global = true, hide = true, value_name = "NAME")]
     pub(crate) upgrade_owner_id: Option<String>,

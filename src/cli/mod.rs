@@ -30,6 +30,7 @@ mod snapshot;
 mod store;
 mod switches;
 mod times;
+mod traffic;
 mod units;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

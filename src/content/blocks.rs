@@ -55,7 +55,9 @@ impl BlockCache {
             return Ok(bytes);
         }
         // Read without the lock: two threads may read one block twice, none waits for the other's I/O.
-        let bytes = Arc::new(read_block(storage, pack, number)?);
+        // The last block of a pack is shorter, and how long a pack is nobody has recorded.
+        let range = ByteRange { offset: number * BLOCK_BYTES, length: BLOCK_BYTES };
+        let bytes = Arc::new(storage.get_within(pack, range)?);
         let mut blocks = self.blocks.lock();
         if blocks.len() >= BLOCKS {
             blocks.remove(0);
@@ -72,17 +74,5 @@ impl BlockCache {
             blocks.push(block);
         }
         blocks.last().map(|block| Arc::clone(&block.bytes))
-    }
-}
-
-/// The last block of a pack is shorter, and how long a pack is nobody has recorded.
-fn read_block(storage: &dyn Storage, pack: &BlobId, number: u64) -> blob::Result<Vec<u8>> {
-    let offset = number * BLOCK_BYTES;
-    match storage.get(pack, Some(ByteRange { offset, length: BLOCK_BYTES })) {
-        Err(blob::Error::InvalidRange { .. }) => {
-            let length = storage.metadata(pack)?.length.saturating_sub(offset).min(BLOCK_BYTES);
-            storage.get(pack, Some(ByteRange { offset, length }))
-        }
-        result => result,
     }
 }

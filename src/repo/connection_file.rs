@@ -5,7 +5,7 @@
 use super::{Error, Result};
 use crate::base::file;
 use crate::base::gojson::{self, is_zero};
-use crate::blob::ConnectionInfo;
+use crate::blob::{ConnectionInfo, Limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub struct ClientOptions {
     /// Nanoseconds for which a copy of the format blob may be used; -1 for never.
     #[serde(skip_serializing_if = "is_zero")]
     pub format_blob_cache_duration: i64,
-    /// Speed limits, kept as they are.
+    /// Speed limits; they count instead of those among the options of the store, all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttling_limits: Option<Value>,
 }
@@ -110,6 +110,19 @@ impl ConnectionFile {
     /// [`Error::ServerConnection`].
     pub fn store(&self, path: &Path) -> Result<&ConnectionInfo> {
         self.storage.as_ref().ok_or_else(|| Error::ServerConnection { path: path.to_owned() })
+    }
+
+    /// The speed limits: those of the client, else those among the options of the store.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when they make no sense.
+    ///
+    /// Source: kopia `repo/open.go`, `openWithConfig`.
+    pub fn limits(&self) -> Result<Limits> {
+        let of_store = self.storage.as_ref().map(|info| &info.config);
+        let limits =
+            self.client.throttling_limits.as_ref().or(of_store).map_or(Ok(Limits::NONE), Limits::of_json);
+        limits.map_err(|source| Error::Storage { action: "limit the use of the store", source })
     }
 
     /// Writes the file atomically; its folder is made if it is missing, an existing file keeps its mode.

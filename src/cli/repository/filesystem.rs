@@ -36,11 +36,11 @@ pub(super) struct Args {
     /// Folders listed at once.
     #[arg(long, hide = true, value_name = "N")]
     list_parallelism: Option<u32>,
-    /// Kept in the connection for Kopia; not applied here.
-    #[arg(long, hide = true, value_name = "BYTES_PER_SEC")]
+    /// Bytes to read from the repository per second, at most.
+    #[arg(long, value_name = "BYTES_PER_SEC")]
     max_download_speed: Option<f64>,
-    /// Kept in the connection for Kopia; not applied here.
-    #[arg(long, hide = true, value_name = "BYTES_PER_SEC")]
+    /// Bytes to write to the repository per second, at most.
+    #[arg(long, value_name = "BYTES_PER_SEC")]
     max_upload_speed: Option<f64>,
 }
 

@@ -15,6 +15,7 @@ mod set_client;
 mod set_parameters;
 mod status;
 mod sync_to;
+mod throttle;
 mod upgrade;
 
 use super::Result;
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Copy the repository to another place, and bring the copy up to date.
     SyncTo(Box<sync_to::Args>),
+    /// Show and change the limits for speed and requests.
+    #[command(subcommand)]
+    Throttle(throttle::Command),
     /// Upgrade the format under a lock.
     #[command(subcommand, hide = true)]
     Upgrade(upgrade::Command),
@@ -64,6 +68,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::SetParameters(args) => set_parameters::run(ctx, args),
         Command::Status(args) => status::run(ctx, args),
         Command::SyncTo(args) => sync_to::run(ctx, args),
+        Command::Throttle(command) => throttle::run(ctx, command),
         Command::Upgrade(command) => upgrade::run(ctx, command),
     }
 }
