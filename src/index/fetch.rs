@@ -2,18 +2,26 @@
 
 use super::blobs::storage_error;
 use super::{Error, PackIndex, Result};
-use crate::blob::{BlobId, BlobMetadata, Storage};
+use crate::base::Stopwatch;
+use crate::blob::{BlobId, BlobMetadata, REMOTE_PARALLELISM, Storage};
 use crate::crypto::BlobCrypto;
+use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-const THREADS_MAX: usize = 16;
+/// A store that takes longer than this for the first blob is a remote one, whatever it says: a folder mounted over a
+/// network looks like any other.
+const SLOW_REQUEST: Duration = Duration::from_millis(5);
 /// Bytes of blobs being fetched or waiting to be merged; one blob may exceed it alone.
 const IN_FLIGHT_BYTES: u64 = 12 << 20;
 
 /// Reads and checks one index blob; `None` for one without content, which a crashed writer left.
 pub(super) fn fetch(storage: &dyn Storage, crypto: &BlobCrypto, id: &BlobId) -> Result<Option<PackIndex>> {
-    let stored = storage.get(id, None).map_err(storage_error("read", id.as_str()))?;
+    open(crypto, id, storage.get(id, None).map_err(storage_error("read", id.as_str()))?)
+}
+
+fn open(crypto: &BlobCrypto, id: &BlobId, stored: Vec<u8>) -> Result<Option<PackIndex>> {
     if stored.is_empty() {
         return Ok(None);
     }
@@ -32,48 +40,86 @@ pub(super) fn fetch_all(
     blobs: &[BlobMetadata],
     visit: &mut dyn FnMut(usize, Option<PackIndex>) -> Result<()>,
 ) -> Result<()> {
-    if let [blob] = blobs {
-        return visit(0, fetch(storage, crypto, &blob.id)?);
+    match blobs {
+        [] => return Ok(()),
+        [blob] => return visit(0, fetch(storage, crypto, &blob.id)?),
+        _ => {}
     }
-    let next = AtomicUsize::new(0);
-    let stopped = AtomicBool::new(false);
-    let budget = Budget::default();
+    let fetching = Fetching {
+        storage,
+        crypto,
+        blobs,
+        next: AtomicUsize::new(0),
+        stopped: AtomicBool::new(false),
+        budget: Budget::default(),
+    };
     let (sender, receiver) = crossbeam_channel::bounded(1);
     std::thread::scope(|scope| {
-        for _ in 0..THREADS_MAX.min(blobs.len()) {
-            let sender = sender.clone();
-            let (next, stopped, budget) = (&next, &stopped, &budget);
-            scope.spawn(move || {
-                while let Some((number, blob)) = take(next, blobs) {
-                    budget.acquire(blob.length);
-                    if stopped.load(Ordering::Relaxed) {
-                        budget.release(blob.length);
-                        break;
-                    }
-                    let fetched = fetch(storage, crypto, &blob.id);
-                    if sender.send((number, blob.length, fetched)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
+        let spawn = |threads: usize, sender: &Sender<Fetched>| {
+            for _ in 0..threads {
+                let (fetching, sender) = (&fetching, sender.clone());
+                scope.spawn(move || fetching.work(&sender));
+            }
+        };
+        let threads = storage.parallelism().clamp(1, blobs.len());
+        spawn(threads, &sender);
+        let mut spare = Some(sender);
         let mut result = Ok(());
         // Goes on after an error until every thread has ended, so that none waits for ever.
-        for (number, length, fetched) in receiver {
-            if result.is_ok() {
-                result = fetched.and_then(|index| visit(number, index));
-                stopped.store(result.is_err(), Ordering::Relaxed);
+        for Fetched { number, took, index } in receiver {
+            if let Some(sender) = spare.take().filter(|_| took > SLOW_REQUEST) {
+                spawn(REMOTE_PARALLELISM.min(blobs.len()).saturating_sub(threads), &sender);
             }
-            budget.release(length);
+            if result.is_ok() {
+                result = index.and_then(|index| visit(number, index));
+                fetching.stopped.store(result.is_err(), Ordering::Relaxed);
+            }
+            fetching.budget.release(blobs[number].length);
         }
         result
     })
 }
 
-fn take<'a>(next: &AtomicUsize, blobs: &'a [BlobMetadata]) -> Option<(usize, &'a BlobMetadata)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    blobs.get(number).map(|blob| (number, blob))
+/// A blob that came in.
+struct Fetched {
+    number: usize,
+    /// How long the store took for it.
+    took: Duration,
+    index: Result<Option<PackIndex>>,
+}
+
+/// What the threads share.
+struct Fetching<'a> {
+    storage: &'a dyn Storage,
+    crypto: &'a BlobCrypto,
+    blobs: &'a [BlobMetadata],
+    next: AtomicUsize,
+    stopped: AtomicBool,
+    budget: Budget,
+}
+
+impl Fetching<'_> {
+    fn work(&self, sender: &Sender<Fetched>) {
+        while let Some((number, blob)) = self.take() {
+            self.budget.acquire(blob.length);
+            if self.stopped.load(Ordering::Relaxed) {
+                self.budget.release(blob.length);
+                break;
+            }
+            let request = Stopwatch::start();
+            let stored = self.storage.get(&blob.id, None).map_err(storage_error("read", blob.id.as_str()));
+            let took = request.elapsed();
+            let index = stored.and_then(|stored| open(self.crypto, &blob.id, stored));
+            if sender.send(Fetched { number, took, index }).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn take(&self) -> Option<(usize, &BlobMetadata)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.blobs.get(number).map(|blob| (number, blob))
+    }
 }
 
 /// Bytes in flight.

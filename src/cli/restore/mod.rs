@@ -43,9 +43,9 @@ pub(crate) struct Args {
     #[arg(long, default_value = "auto", value_name = "MODE",
           value_parser = ["auto", "local", "zip", "zip-nocompress", "tar", "tgz"])]
     mode: String,
-    /// Files restored at once
-    #[arg(long, default_value = "8", value_parser = units::parse_number, allow_negative_numbers = true)]
-    parallel: i64,
+    /// Files restored at once; by default 8, and more where requests take long
+    #[arg(long, value_name = "N", value_parser = units::parse_number, allow_negative_numbers = true)]
+    parallel: Option<i64>,
     /// Leave owners alone
     #[arg(long)]
     skip_owners: bool,
@@ -97,6 +97,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Unless it was given: half of the requests that the store likes in flight, which is Kopia's 8 for a folder.
+    fn choose_parallel(&self, options: &mut RestoreOptions, repository: &Repository) {
+        if self.parallel.is_none() {
+            options.parallel = (repository.storage().parallelism() / 2).max(1);
+        }
+    }
+
     fn options(&self, ctx: &Context) -> Result<RestoreOptions> {
         let shallow_at_depth = self.shallow.map(|depth| {
             usize::try_from(depth).map_err(|_| {
@@ -104,7 +111,7 @@ impl Args {
             })
         });
         Ok(RestoreOptions {
-            parallel: usize::try_from(self.parallel).unwrap_or(0),
+            parallel: self.parallel.map_or(0, |parallel| usize::try_from(parallel).unwrap_or(0)),
             overwrite_directories: self.overwrite_directories.unwrap_or(true),
             overwrite_files: self.overwrite_files.unwrap_or(true),
             overwrite_symlinks: self.overwrite_symlinks.unwrap_or(true),
@@ -146,7 +153,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let mut options = args.options(ctx)?;
     if args.sources.iter().all(|source| is_placeholder(source)) {
         options.shallow_at_depth.get_or_insert(0);
-        return expand_all(ctx, args, &options);
+        return expand_all(ctx, args, options);
     }
     if args.sources.iter().any(|source| is_placeholder(source)) {
         return Err(Failure::usage(
@@ -154,6 +161,7 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
         ));
     }
     let repository = ctx.open_repository(false)?;
+    args.choose_parallel(&mut options, &repository);
     let (text, target) = source_and_target(ctx, args, &repository)?;
     let archive = args.archive(&target);
     if archive.is_some() && options.shallow_at_depth.is_some() {
@@ -194,7 +202,7 @@ fn describe_format(format: ArchiveFormat) -> &'static str {
 }
 
 /// Fills in placeholders, each where it is.
-fn expand_all(ctx: &Context, args: &Args, options: &RestoreOptions) -> Result<()> {
+fn expand_all(ctx: &Context, args: &Args, mut options: RestoreOptions) -> Result<()> {
     if !matches!(args.mode.as_str(), "auto" | "local") {
         return Err(Failure::usage(format!(
             "--mode={}: placeholders are filled in where they are, not in an archive",
@@ -202,11 +210,12 @@ fn expand_all(ctx: &Context, args: &Args, options: &RestoreOptions) -> Result<()
         )));
     }
     let repository = ctx.open_repository(false)?;
+    args.choose_parallel(&mut options, &repository);
     for source in &args.sources {
         let path = ctx.environment().absolute(source.as_ref());
         ctx.talk().line(format_args!("Filling in {}...", path.display()));
         let progress = Progress::start(ctx, Work::Restore, None)?;
-        let stats = expand(&repository, &path, options, &progress)?;
+        let stats = expand(&repository, &path, &options, &progress)?;
         drop(progress);
         ctx.talk().line(report::describe(ctx.sizes(), &stats));
     }

@@ -94,8 +94,8 @@ fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
-/// Threads unless a number is given: more than processors, because they wait for the store.
-const THREADS: i64 = 4;
+/// Threads unless a number is given: of what the store likes in flight so small a part, which is 4 for a folder.
+const THREADS_DIVISOR: usize = 4;
 /// Places of one damage that are named in text.
 const PLACES_SHOWN: usize = 10;
 
@@ -105,7 +105,8 @@ pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     let notes = args.max_age.is_some() && !ctx.connection()?.client.readonly;
     let repository = ctx.open_repository(notes)?;
     let (roots, rootless) = roots(ctx, args, &repository)?;
-    let pool = ctx.thread_pool(if args.file_parallelism > 0 { args.file_parallelism } else { THREADS })?;
+    let threads = (repository.storage().parallelism() / THREADS_DIVISOR).max(1) as i64;
+    let pool = ctx.thread_pool(if args.file_parallelism > 0 { args.file_parallelism } else { threads })?;
     let progress = Progress::start(ctx, Work::Verify, None)?;
     let memory = ctx.memory();
     let (packs, mut report) = pool.install(|| match args.max_age {

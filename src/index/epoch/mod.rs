@@ -78,7 +78,7 @@ impl Epochs {
     pub(super) fn active(&self) -> Result<ActiveSet> {
         for _ in 0..ATTEMPTS_MAX {
             let state = self.state(0)?;
-            let set = state.active(&*self.storage)?;
+            let set = state.active();
             // Later than this, blobs of the set may have been replaced and deleted.
             if self.clock.now() < state.valid_until {
                 return Ok(set);

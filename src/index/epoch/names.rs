@@ -3,6 +3,8 @@
 use crate::blob::{BlobId, BlobMetadata};
 use std::collections::BTreeMap;
 
+/// What all of them begin with.
+pub(in crate::index) const ALL: &str = "x";
 /// `xe<E>`: epoch `E` has started.
 pub(in crate::index) const MARKER: &str = "xe";
 /// `xn<E>_…`: an index written during epoch `E`.
@@ -17,6 +19,12 @@ pub(in crate::index) const WATERMARK: &str = "xw";
 /// What uncompacted blobs of an epoch start with. The underscore keeps epoch 10 out of epoch 1.
 pub(in crate::index) fn uncompacted_prefix(epoch: i64) -> String {
     format!("{UNCOMPACTED}{epoch}_")
+}
+
+/// The epoch of an uncompacted blob, written without zeros in front as every client does.
+pub(in crate::index) fn uncompacted_epoch_of(id: &BlobId) -> Option<i64> {
+    let epoch = epoch_of(id).filter(|epoch| *epoch >= 0)?;
+    id.as_str().starts_with(&uncompacted_prefix(epoch)).then_some(epoch)
 }
 
 /// The epoch in `<letters><epoch>` or `<letters><epoch>_…`.

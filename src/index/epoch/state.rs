@@ -1,15 +1,12 @@
 //! A view of the epochs, and which blobs are active in it.
 
-use super::names::{self, MARKER, RANGE, SINGLE, UNCOMPACTED, WATERMARK, uncompacted_prefix};
+use super::names::{self, ALL, MARKER, RANGE, SINGLE, WATERMARK};
 use crate::base::{Clock, Timestamp};
 use crate::blob::{BlobMetadata, Storage};
 use crate::format::EpochParameters;
-use crate::index::blobs::{ActiveSet, list, list_many};
+use crate::index::blobs::{ActiveSet, list};
 use crate::index::{Error, Result};
 use std::collections::BTreeMap;
-
-/// Above this many epochs without a replacement all uncompacted blobs are listed at once.
-const LISTINGS_MAX: i64 = 3;
 
 /// Blobs that replace everything of some epochs, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,52 +26,66 @@ pub(in crate::index) struct State {
     pub(in crate::index) single: BTreeMap<i64, Vec<BlobMetadata>>,
     /// Complete replacements of ranges, one behind the other from epoch 0.
     pub(in crate::index) ranges: Vec<EpochRange>,
-    /// Uncompacted blobs of the write epoch and its neighbours.
-    pub(in crate::index) recent: BTreeMap<i64, Vec<BlobMetadata>>,
+    /// Uncompacted blobs of all epochs, those included that were replaced and not yet deleted.
+    pub(in crate::index) uncompacted: BTreeMap<i64, Vec<BlobMetadata>>,
     /// Blobs without content that would have counted.
     pub(in crate::index) set_aside: Vec<BlobMetadata>,
     pub(in crate::index) valid_until: Timestamp,
 }
 
 impl State {
-    /// Looks at the store. Markers and replacements are listed before uncompacted blobs: the other way round, blobs
-    /// written into an epoch that has just begun would be missed.
+    /// Looks at the store, with a single listing: each costs a request, and the time of one.
     ///
-    /// Source: kopia `internal/epoch/epoch_manager.go`, `refreshAttemptLocked`.
+    /// It may show markers and uncompacted blobs in any order, so blobs that are written meanwhile may be missing. That
+    /// harms nobody: into epochs that count as settled in this view, nobody has written for at least the time in which a
+    /// view must be complete. They end two epochs before the last marker, and an epoch lasts three times that long.
+    ///
+    /// Source: kopia `internal/epoch/epoch_manager.go`, `refreshAttemptLocked`, which lists each kind for itself.
     pub(in crate::index) fn load(
         storage: &dyn Storage,
         parameters: &EpochParameters,
         clock: &dyn Clock,
     ) -> Result<Self> {
         let valid_until = clock.now().saturating_add_nanos(parameters.epoch_refresh_frequency);
-        let [markers, watermarks, single, ranges] =
-            list_many(storage, [MARKER.into(), WATERMARK.into(), SINGLE.into(), RANGE.into()])?;
-        let write_epoch = markers.iter().filter_map(|blob| names::epoch_of(&blob.id)).max().unwrap_or(0);
-        let watermark = watermarks.iter().filter_map(|blob| names::watermark_of(&blob.id)).max();
-        let mut set_aside = Vec::new();
-        let mut whole = |blobs: Vec<BlobMetadata>| {
-            let (empty, whole) = blobs.into_iter().partition(|blob| blob.length == 0);
-            set_aside.extend::<Vec<_>>(empty);
-            whole
-        };
-        let single = complete_by(whole(single), |blob| names::epoch_of(&blob.id));
-        let ranges = complete_by(whole(ranges), |blob| names::range_of(&blob.id));
-        let ranges = ranges.into_iter().map(|((first, last), blobs)| EpochRange { first, last, blobs });
-        let ranges = longest_chain(ranges.collect());
-        let epochs = [write_epoch.saturating_sub(1), write_epoch, write_epoch.saturating_add(1)];
-        let recent = list_many(storage, epochs.map(uncompacted_prefix))?;
-        let recent = epochs.into_iter().zip(recent).filter(|(epoch, _)| *epoch >= 0).collect();
+        let state = Self::of(list(storage, ALL)?, valid_until);
         if clock.now() > valid_until {
             return Err(Error::TooSlow { operation: "list index blobs" });
         }
+        Ok(state)
+    }
+
+    /// The view that `blobs` give, sorted by name.
+    fn of(blobs: Vec<BlobMetadata>, valid_until: Timestamp) -> Self {
+        let (mut write_epoch, mut watermark, mut set_aside) = (0, None, Vec::new());
+        let (mut single, mut ranges) = (Vec::new(), Vec::new());
+        let mut uncompacted: BTreeMap<i64, Vec<BlobMetadata>> = BTreeMap::new();
+        for blob in blobs {
+            let kind = blob.id.as_str().get(..MARKER.len()).unwrap_or_default();
+            match kind {
+                MARKER => write_epoch = write_epoch.max(names::epoch_of(&blob.id).unwrap_or(0)),
+                WATERMARK => watermark = watermark.max(names::watermark_of(&blob.id)),
+                SINGLE | RANGE if blob.length == 0 => set_aside.push(blob),
+                SINGLE => single.push(blob),
+                RANGE => ranges.push(blob),
+                _ => {
+                    if let Some(epoch) = names::uncompacted_epoch_of(&blob.id) {
+                        uncompacted.entry(epoch).or_default().push(blob);
+                    }
+                }
+            }
+        }
+        let single = complete_by(single, |blob| names::epoch_of(&blob.id));
+        let ranges = complete_by(ranges, |blob| names::range_of(&blob.id));
+        let ranges = ranges.into_iter().map(|((first, last), blobs)| EpochRange { first, last, blobs });
+        let ranges = longest_chain(ranges.collect());
         let deletion_watermark = watermark.unwrap_or(i64::MIN);
-        Ok(Self { write_epoch, deletion_watermark, single, ranges, recent, set_aside, valid_until })
+        Self { write_epoch, deletion_watermark, single, ranges, uncompacted, set_aside, valid_until }
     }
 
     /// The blobs a reader must load.
     ///
     /// Source: kopia `internal/epoch/epoch_manager.go`, `getCompleteIndexSetForCommittedState`.
-    pub(in crate::index) fn active(&self, storage: &dyn Storage) -> Result<ActiveSet> {
+    pub(in crate::index) fn active(&self) -> ActiveSet {
         let mut start = 0;
         let mut blobs = Vec::new();
         for range in &self.ranges {
@@ -88,35 +99,14 @@ impl State {
             for (_, replacement) in self.single.range(start..settled_end) {
                 blobs.extend_from_slice(replacement);
             }
-            blobs.extend(self.list_gaps(storage, start, settled_end)?);
         }
-        for (_, recent) in self.recent.range(start..) {
-            blobs.extend_from_slice(recent);
+        let is_replaced = |epoch| epoch < settled_end && self.single.contains_key(&epoch);
+        let end = self.write_epoch.saturating_add(1);
+        let counting = self.uncompacted.iter().filter(|(epoch, _)| (start..=end).contains(*epoch));
+        for (_, uncompacted) in counting.filter(|(epoch, _)| !is_replaced(**epoch)) {
+            blobs.extend_from_slice(uncompacted);
         }
-        Ok(ActiveSet::new(blobs, self.set_aside.clone(), self.deletion_watermark))
-    }
-
-    /// Lists the uncompacted blobs of the epochs `start..end` that have no replacement. There are several only after
-    /// maintenance has not run for long; then one listing of all is cheaper than one for each.
-    fn list_gaps(&self, storage: &dyn Storage, start: i64, end: i64) -> Result<Vec<BlobMetadata>> {
-        let replaced = i64::try_from(self.single.range(start..end).count()).unwrap_or(i64::MAX);
-        let gaps = end.saturating_sub(start).saturating_sub(replaced);
-        let mut blobs = Vec::new();
-        if gaps <= LISTINGS_MAX {
-            for epoch in (start..end).filter(|epoch| !self.single.contains_key(epoch)) {
-                blobs.extend(list(storage, &uncompacted_prefix(epoch))?);
-            }
-            return Ok(blobs);
-        }
-        let is_gap = |blob: &BlobMetadata| {
-            names::epoch_of(&blob.id).is_some_and(|epoch| {
-                (start..end).contains(&epoch)
-                    && !self.single.contains_key(&epoch)
-                    && blob.id.as_str().starts_with(&uncompacted_prefix(epoch))
-            })
-        };
-        blobs.extend(list(storage, UNCOMPACTED)?.into_iter().filter(is_gap));
-        Ok(blobs)
+        ActiveSet::new(blobs, self.set_aside.clone(), self.deletion_watermark)
     }
 }
 

@@ -135,7 +135,7 @@ fn a_write_wants_a_fresh_view() {
     let (world, blobs) = world();
     blobs.active().unwrap();
     begin(&world.store, 1);
-    world.clock.advance(6 * MINUTE);
+    world.clock.advance(21 * MINUTE);
     let written = blobs.write(&[index(&[entry("aa", "p", 1)])], SESSION).unwrap();
     assert!(written[0].as_str().starts_with("xn1_"), "{written:?}");
 }
@@ -194,7 +194,7 @@ fn a_store_that_is_too_slow_is_an_error_and_no_hang() {
     let clock = Arc::clone(&world.clock);
     world.store.set_hook(move |_, operation, _| {
         if operation == "list" {
-            clock.advance(6 * MINUTE);
+            clock.advance(21 * MINUTE);
         }
     });
     assert!(matches!(blobs.active(), Err(Error::TooSlow { .. })));
