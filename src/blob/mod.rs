@@ -47,7 +47,7 @@ pub use copy::{Copier, CopyReport};
 pub use counted::{Counted, RequestCounters, RequestCounts};
 pub use error::{Error, Result};
 pub use faulty::{Fault, Faulty};
-pub use filesystem::{Filesystem, FilesystemOptions};
+pub use filesystem::{Filesystem, FilesystemOptions, Leftover, require_mount};
 pub use id::BlobId;
 pub use latency::{Distance, Latency};
 pub use locking::Locking;

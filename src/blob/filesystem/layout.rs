@@ -12,7 +12,7 @@ pub(super) const LAYOUT_FILE: &str = ".shards";
 /// What the name of every blob's file ends in.
 pub(super) const SUFFIX: &str = ".f";
 /// Names up to this many bytes stay in the root when a layout is made.
-const MAX_NON_SHARDED_LENGTH: i64 = 20;
+pub(super) const MAX_NON_SHARDED_LENGTH: i64 = 20;
 
 /// How names are cut into folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

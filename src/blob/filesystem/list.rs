@@ -4,14 +4,14 @@
 //! listings, and spreads over a few threads from there. The callback always runs on the caller's thread.
 
 use super::layout::{Layout, SUFFIX};
-use super::{ATTEMPTS, Filesystem};
+use super::{Filesystem, leftovers, refusal};
 use crate::base::Timestamp;
 use crate::blob::{BlobId, BlobMetadata, Error, Result};
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::cell::Cell;
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
@@ -46,6 +46,30 @@ struct Walk<'a> {
     store: &'a Filesystem,
     layout: Layout,
     prefix: &'a str,
+}
+
+/// The blobs of a folder that have been handed over: 128 bits of each, under keys drawn for this reading, because a
+/// folder that is not cut may hold a million names.
+#[derive(Default)]
+struct Emitted {
+    keys: [RandomState; 2],
+    blobs: HashSet<[u64; 2]>,
+}
+
+impl Emitted {
+    fn print(&self, id: &BlobId) -> [u64; 2] {
+        self.keys.each_ref().map(|key| key.hash_one(id.as_str()))
+    }
+
+    fn add(&mut self, batch: &[Found]) {
+        for found in batch {
+            self.blobs.insert(self.print(&found.blob.id));
+        }
+    }
+
+    fn has(&self, id: &BlobId) -> bool {
+        !self.blobs.is_empty() && self.blobs.contains(&self.print(id))
+    }
 }
 
 /// Takes a batch; answers whether more is wanted.
@@ -136,23 +160,23 @@ impl Walk<'_> {
 
     /// Reads one folder: emits its blobs, returns the folders below it that are worth reading.
     ///
-    /// Tried again after a passing fault unless blobs have been emitted.
+    /// Tried again after a passing fault, such as a handle that has become stale: then from the beginning and from the
+    /// path, without what has been emitted.
     fn read_folder(&self, folder: &Folder, emit: Emit<'_>) -> Result<Vec<Folder>> {
-        let has_emitted = Cell::new(false);
-        ATTEMPTS.run_while(
-            &*self.store.clock,
-            || !has_emitted.get(),
-            || {
-                self.read_folder_once(folder, &mut |batch| {
-                    has_emitted.set(true);
-                    emit(batch)
-                })
-            },
-        )
+        let mut emitted = Emitted::default();
+        self.store.retry(&folder.path, || self.read_folder_once(folder, &mut emitted, emit))
     }
 
-    fn read_folder_once(&self, folder: &Folder, emit: Emit<'_>) -> Result<Vec<Folder>> {
-        let failed = |errno: Errno| Error::List { path: folder.path.clone(), source: errno.into() };
+    fn read_folder_once(
+        &self,
+        folder: &Folder,
+        emitted: &mut Emitted,
+        emit: Emit<'_>,
+    ) -> Result<Vec<Folder>> {
+        let failed = |errno: Errno| Error::List {
+            path: folder.path.clone(),
+            source: refusal::explain(&folder.path, errno.into()),
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = match rustix::fs::open(&folder.path, flags, Mode::empty()) {
             // A shard folder that has vanished holds nothing, unless everything has.
@@ -168,10 +192,15 @@ impl Walk<'_> {
             match self.look_at(folder, here, &entry).map_err(failed)? {
                 Sight::Nothing => {}
                 Sight::Folder(found) => below.push(found),
+                Sight::Blob(found) if emitted.has(&found.blob.id) => {}
                 Sight::Blob(found) => batch.push(found),
             }
-            if batch.len() == BATCH && !emit(std::mem::take(&mut batch)) {
-                return Ok(Vec::new());
+            if batch.len() == BATCH {
+                // Nothing can fail any more after the last batch, so that small folders are not remembered.
+                emitted.add(&batch);
+                if !emit(std::mem::take(&mut batch)) {
+                    return Ok(Vec::new());
+                }
             }
         }
         if batch.is_empty() || emit(batch) { Ok(below) } else { Ok(Vec::new()) }
@@ -193,7 +222,12 @@ impl Walk<'_> {
         if kind == FileType::Directory {
             return Ok(self.folder(folder, name).map_or(Sight::Nothing, Sight::Folder));
         }
-        let Some(stem) = name.strip_suffix(SUFFIX) else { return Ok(Sight::Nothing) };
+        let Some(stem) = name.strip_suffix(SUFFIX) else {
+            if leftovers::is_temporary(name) {
+                self.store.met.remember(folder.path.join(name));
+            }
+            return Ok(Sight::Nothing);
+        };
         let id = format!("{}{stem}", folder.name);
         if !id.starts_with(self.prefix) {
             return Ok(Sight::Nothing);
@@ -204,9 +238,8 @@ impl Walk<'_> {
     /// The folder `name` in `above`, if blobs with the wanted prefix can be in it.
     fn folder(&self, above: &Folder, name: &str) -> Option<Folder> {
         let joined = format!("{}{name}", above.name);
-        let is_foreign = above.name.is_empty() && name == FOREIGN_FOLDER;
         let can_match = joined.starts_with(self.prefix) || self.prefix.starts_with(&joined);
-        if is_foreign || !can_match || !BlobId::from(joined.as_str()).is_valid() {
+        if !can_match || !is_worth_a_look(name, above.name.is_empty()) {
             return None;
         }
         let mut widths = above.widths.clone();
@@ -245,6 +278,12 @@ impl Walk<'_> {
     fn is_at_home(&self, id: &BlobId) -> bool {
         self.layout.path(id).is_ok_and(|path| self.store.root.join(path).is_file())
     }
+}
+
+/// Whether blobs can be in a folder of that name.
+pub(super) fn is_worth_a_look(name: &str, is_in_root: bool) -> bool {
+    let is_foreign = is_in_root && (name.starts_with('.') || name == FOREIGN_FOLDER);
+    !is_foreign && BlobId::from(name).is_valid()
 }
 
 /// What an entry of a folder turned out to be.

@@ -17,12 +17,20 @@
 //! Source: kopia `repo/blob/filesystem/filesystem_storage.go`, `repo/blob/sharded/sharded.go`.
 
 mod layout;
+mod leftovers;
 mod list;
+mod mounted;
 mod options;
+mod ownership;
+mod patience;
 mod read;
+mod refusal;
 mod unsynced;
+mod waiting;
 mod write;
 
+pub use leftovers::Leftover;
+pub use mounted::require_mount;
 pub use options::FilesystemOptions;
 
 use super::backoff::Backoff;
@@ -37,8 +45,10 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use unsynced::Unsynced;
+use waiting::Waiting;
 
 /// Folder widths of a store made now.
 const CREATED_WIDTHS: &[u32] = &[1, 3];
@@ -46,10 +56,10 @@ const CREATED_WIDTHS: &[u32] = &[1, 3];
 const LEGACY_WIDTHS: &[u32] = &[3, 3];
 /// A layout file is a line; a larger one is not a layout.
 const MAX_LAYOUT_BYTES: u64 = 1 << 20;
-/// Attempts of calls that only look or remove; their pauses add up to 0.8 s.
+/// Attempts of a call; their pauses add up to 0.8 s. Each begins with the path, so that a stale handle is left behind.
 const ATTEMPTS: Backoff = Backoff::of_attempts(5);
-/// Attempts of a whole put.
-const PUT_ATTEMPTS: Backoff = Backoff::of_attempts(2);
+/// What the file that was set aside is called behind its name. Neither this program nor Kopia takes it for a blob.
+const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// A store in a folder.
 pub struct Filesystem {
@@ -61,6 +71,11 @@ pub struct Filesystem {
     is_new: bool,
     layout: OnceLock<Layout>,
     unsynced: Unsynced,
+    met: leftovers::Met,
+    patience: patience::Patience,
+    waiting: Waiting,
+    /// Whether it has been said that files cannot be given the owner or mode asked for.
+    has_warned: AtomicBool,
     clock: Arc<dyn Clock>,
 }
 
@@ -74,11 +89,13 @@ impl Filesystem {
     /// Opens a store for a repository about to be created; makes the root folder if need be.
     ///
     /// # Errors
-    /// [`Error::Root`] when the root cannot be made or is no folder.
+    /// [`Error::Root`] when the root cannot be made or is no folder, or when it should be a mounted volume and is not.
     pub fn create(options: FilesystemOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let root = options.path.clone();
-        let failed = |source| Error::Root { path: root.clone(), source };
+        let failed = |source| Error::Root { path: root.clone(), source: refusal::explain(&root, source) };
         check_absolute(&root)?;
+        mounted::check_marker(&root)?;
+        mounted::check_tables(&root)?;
         let missing: Vec<_> = root.ancestors().take_while(|folder| !folder.exists()).collect();
         DirBuilder::new().recursive(true).mode(options.dir_mode_bits()).create(&root).map_err(failed)?;
         for parent in missing.iter().filter_map(|folder| folder.parent()) {
@@ -87,7 +104,9 @@ impl Filesystem {
                 tracing::debug!(%error, folder = %parent.display(), "cannot sync the folder of a new store");
             }
         }
-        Self::new(options, clock, true)
+        let store = Self::new(options, clock, true)?;
+        missing.iter().for_each(|folder| store.adorn_folder(folder));
+        Ok(store)
     }
 
     /// Opens a store that exists.
@@ -96,6 +115,7 @@ impl Filesystem {
     /// [`Error::Root`] when the root is missing or no folder.
     pub fn open(options: FilesystemOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         check_absolute(&options.path)?;
+        mounted::check_marker(&options.path)?;
         Self::new(options, clock, false)
     }
 
@@ -108,9 +128,13 @@ impl Filesystem {
             is_new,
             layout: OnceLock::new(),
             unsynced: Unsynced::default(),
+            met: leftovers::Met::default(),
+            patience: patience::Patience::default(),
+            waiting: Waiting::new(),
+            has_warned: AtomicBool::new(false),
             clock,
         };
-        store.check_root()?;
+        store.retry(&store.root, || store.check_root())?;
         Ok(store)
     }
 
@@ -120,7 +144,8 @@ impl Filesystem {
     }
 
     fn check_root(&self) -> Result<()> {
-        let failed = |source| Error::Root { path: self.root.clone(), source };
+        let failed =
+            |source| Error::Root { path: self.root.clone(), source: refusal::explain(&self.root, source) };
         if std::fs::metadata(&self.root).map_err(failed)?.is_dir() {
             Ok(())
         } else {
@@ -128,8 +153,9 @@ impl Filesystem {
         }
     }
 
-    fn retry<T>(&self, operation: impl FnMut() -> Result<T>) -> Result<T> {
-        ATTEMPTS.run(&*self.clock, operation)
+    /// Calls `operation`, which may wait for `path`, until it succeeds or has failed often enough.
+    fn retry<T>(&self, path: &Path, operation: impl FnMut() -> Result<T>) -> Result<T> {
+        self.waiting.watch(path, || ATTEMPTS.run(&*self.clock, operation))
     }
 
     /// The error of a failed call on the blob `id`.
@@ -140,7 +166,29 @@ impl Filesystem {
         if source.kind() == io::ErrorKind::NotFound {
             return self.check_root().err().unwrap_or_else(|| Error::NotFound { id: id.clone() });
         }
+        // What is written or deleted is an entry of the folder, and the folder refuses.
+        let asked = if matches!(operation, "write" | "delete" | "set aside") { path.parent() } else { None };
+        let source = refusal::explain(asked.unwrap_or(path), source);
         Error::Io { operation, id: id.clone(), path: path.to_owned(), source }
+    }
+
+    /// Takes a damaged blob out of sight: its file is renamed, and no longer listed by this program or by Kopia.
+    /// Returns where it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or what the medium says.
+    pub fn set_aside(&self, id: &BlobId) -> Result<PathBuf> {
+        let place = self.place(id, false)?;
+        let mut aside = place.file.clone().into_os_string();
+        aside.push(DAMAGED_SUFFIX);
+        let aside = PathBuf::from(aside);
+        self.retry(&place.file, || {
+            let renamed = std::fs::rename(&place.file, &aside);
+            renamed.map_err(|error| self.failed("set aside", id, &place.file, error))
+        })?;
+        self.unsynced.mark(&place.folder);
+        self.sync_outcome(self.unsynced.sync_up(&place.folder, &self.root))?;
+        Ok(aside)
     }
 
     fn place(&self, id: &BlobId, may_store_layout: bool) -> Result<Place> {
@@ -166,8 +214,8 @@ impl Filesystem {
 
     fn load_layout(&self) -> Result<Option<Layout>> {
         let path = self.root.join(LAYOUT_FILE);
-        let failed = |source| Error::Layout { path: path.clone(), source };
-        self.retry(|| match read::whole_file(&path, MAX_LAYOUT_BYTES) {
+        let failed = |source| Error::Layout { path: path.clone(), source: refusal::explain(&path, source) };
+        self.retry(&path, || match read::whole_file(&path, MAX_LAYOUT_BYTES) {
             Ok(text) => Layout::parse(&text).map(Some).map_err(|error| failed(error.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.check_root().map(|()| None),
             Err(error) => Err(failed(error)),
@@ -196,12 +244,12 @@ impl Filesystem {
 impl Storage for Filesystem {
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         let place = self.place(id, self.is_new)?;
-        self.retry(|| self.read_blob(id, &place.file, range))
+        self.get_patiently(id, &place, range)
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
         let place = self.place(id, self.is_new)?;
-        self.retry(|| self.stat_blob(id, &place.file))
+        self.retry(&place.file, || self.stat_blob(id, &place.file))
     }
 
     fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
@@ -209,17 +257,21 @@ impl Storage for Filesystem {
             return Err(Error::Unsupported { option: "object lock" });
         }
         let place = self.place(id, true)?;
-        PUT_ATTEMPTS.run(&*self.clock, || {
+        self.retry(&place.file, || {
             self.write_blob(id, &place, &data, options.set_timestamp)?;
             match options.durability {
                 Durability::Now => self.sync_outcome(self.unsynced.sync_up(&place.folder, &self.root)),
                 Durability::AtBarrier => Ok(()),
             }
-        })
+        })?;
+        if options.set_timestamp.is_none() {
+            self.sweep_met(&place.file);
+        }
+        Ok(())
     }
 
     fn barrier(&self) -> Result<()> {
-        self.sync_outcome(self.unsynced.sync_all())
+        self.waiting.watch(&self.root, || self.sync_outcome(self.unsynced.sync_all()))
     }
 
     fn adopt(&self, id: &BlobId) -> Result<()> {
@@ -233,7 +285,7 @@ impl Storage for Filesystem {
 
     fn delete(&self, id: &BlobId) -> Result<()> {
         let place = self.place(id, self.is_new)?;
-        self.retry(|| self.remove_blob(id, &place))
+        self.retry(&place.file, || self.remove_blob(id, &place))
     }
 
     fn list(&self, prefix: &str, visit: &mut dyn FnMut(BlobMetadata) -> Result<()>) -> Result<()> {
@@ -242,7 +294,7 @@ impl Storage for Filesystem {
 
     fn capacity(&self) -> Result<Option<Capacity>> {
         let failed = |errno: Errno| Error::Root { path: self.root.clone(), source: errno.into() };
-        let volume = self.retry(|| rustix::fs::statvfs(&self.root).map_err(failed))?;
+        let volume = self.retry(&self.root, || rustix::fs::statvfs(&self.root).map_err(failed))?;
         Ok(Some(Capacity {
             total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
             available_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),

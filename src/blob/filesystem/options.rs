@@ -32,16 +32,16 @@ const THROTTLING_KEYS: [&str; 7] = [
 pub struct FilesystemOptions {
     /// Root folder, absolute.
     pub path: PathBuf,
-    /// Permission bits of new files before the umask; none or 0 means 0600.
+    /// Permission bits of new files, whatever the umask; none or 0 means 0600 before the umask.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub file_mode: Option<u32>,
-    /// Permission bits of new folders before the umask; none or 0 means 0700.
+    /// Permission bits of new folders, whatever the umask; none or 0 means 0700 before the umask.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dir_mode: Option<u32>,
-    /// Owner of new files; takes effect for root only, and only together with `gid`.
+    /// Owner of new files and folders; takes effect for root only, and only together with `gid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Group of new files; see `uid`.
+    /// Group of new files and folders; for root and, other than with Kopia, for members of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
     /// Widths of the folder names for a store without a `.shards` file; empty means flat.
@@ -62,11 +62,21 @@ impl FilesystemOptions {
     }
 
     pub(super) fn file_mode_bits(&self) -> u32 {
-        self.file_mode.filter(|mode| *mode != 0).unwrap_or(DEFAULT_FILE_MODE) & PERMISSION_BITS
+        self.wanted_file_mode().unwrap_or(DEFAULT_FILE_MODE)
     }
 
     pub(super) fn dir_mode_bits(&self) -> u32 {
-        self.dir_mode.filter(|mode| *mode != 0).unwrap_or(DEFAULT_DIR_MODE) & PERMISSION_BITS
+        self.wanted_dir_mode().unwrap_or(DEFAULT_DIR_MODE)
+    }
+
+    /// The bits that were asked for.
+    pub(super) fn wanted_file_mode(&self) -> Option<u32> {
+        self.file_mode.filter(|mode| *mode != 0).map(|mode| mode & PERMISSION_BITS)
+    }
+
+    /// The bits that were asked for.
+    pub(super) fn wanted_dir_mode(&self) -> Option<u32> {
+        self.dir_mode.filter(|mode| *mode != 0).map(|mode| mode & PERMISSION_BITS)
     }
 }
 

@@ -35,9 +35,13 @@ impl Filesystem {
         let found = std::fs::metadata(path)
             .and_then(check_is_file)
             .map_err(|error| self.failed("look at", id, path, error))?;
-        let timestamp = Timestamp::from_seconds(found.mtime(), found.mtime_nsec());
-        Ok(BlobMetadata { id: id.clone(), length: found.len(), timestamp })
+        Ok(BlobMetadata { id: id.clone(), length: found.len(), timestamp: time_of(&found) })
     }
+}
+
+/// When a file was last written to, by the store's clock.
+pub(super) fn time_of(found: &Metadata) -> Timestamp {
+    Timestamp::from_seconds(found.mtime(), found.mtime_nsec())
 }
 
 /// A whole file of at most `limit` bytes.

@@ -5,10 +5,14 @@
 //! while syncing.
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// How often a folder whose handle has become stale is opened.
+const STALE_ATTEMPTS_MAX: u32 = 5;
 
 /// The marked folders.
 #[derive(Debug, Default)]
@@ -69,19 +73,29 @@ impl Unsynced {
 }
 
 /// Makes the entries of `folder` durable. File systems that cannot sync a folder at all are taken at their word.
+///
+/// A stale handle says nothing about what is durable, only that the folder must be opened anew; after every other
+/// failure the system may have forgotten what it could not write.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    use rustix::io::Errno;
-    match File::open(folder)?.sync_all() {
-        Err(error)
-            if matches!(
-                error.raw_os_error().map(Errno::from_raw_os_error),
-                Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)
-            ) =>
-        {
-            Ok(())
+    let mut outcome = sync_once(folder);
+    for _ in 1..STALE_ATTEMPTS_MAX {
+        if !outcome.as_ref().is_err_and(|error| errno(error) == Some(Errno::STALE)) {
+            break;
         }
+        outcome = sync_once(folder);
+    }
+    outcome
+}
+
+fn sync_once(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        Err(error) if matches!(errno(&error), Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS)) => Ok(()),
         outcome => outcome,
     }
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    error.raw_os_error().map(Errno::from_raw_os_error)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Writing and removing files.
 
-use super::{Filesystem, Place};
+use super::{Filesystem, Place, read, refusal};
 use crate::base::file::WRITE_BYTES;
 use crate::base::{Entropy, OsEntropy, Timestamp};
 use crate::blob::{BlobId, Error, Result};
@@ -56,24 +56,13 @@ impl Filesystem {
             .mode(self.options.file_mode_bits())
             .open(&temporary.path)?;
         write(&mut file, data)?;
-        self.give_away(&file, &temporary.path);
+        self.adorn_file(&file, &temporary.path);
         if let Some(timestamp) = set_timestamp {
             set_times(&file, timestamp)?;
         }
         file.sync_all()?;
         close_checked(file, &temporary.path, data.len() as u64)?;
         temporary.rename(path)
-    }
-
-    /// Sets the owner, where that is asked for and possible. Failing to is no reason to lose a backup.
-    fn give_away(&self, file: &File, path: &Path) {
-        let (Some(uid), Some(gid)) = (self.options.uid, self.options.gid) else { return };
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        if let Err(error) = std::os::unix::fs::fchown(file, Some(uid), Some(gid)) {
-            tracing::warn!(%error, path = %path.display(), "cannot change the owner of a file");
-        }
     }
 
     /// Makes a folder below the root and those above it, never the root itself; marks what changes.
@@ -95,8 +84,8 @@ impl Filesystem {
 
     fn make_one_folder(&self, folder: &Path) -> io::Result<()> {
         match DirBuilder::new().mode(self.options.dir_mode_bits()).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            outcome => outcome.inspect(|()| self.adorn_folder(folder)),
         }
     }
 
@@ -113,7 +102,20 @@ impl Filesystem {
     }
 
     pub(super) fn sync_outcome(&self, outcome: Result<(), (PathBuf, io::Error)>) -> Result<()> {
-        outcome.map_err(|(path, source)| self.check_root().err().unwrap_or(Error::Sync { path, source }))
+        outcome.map_err(|(path, source)| {
+            let source = refusal::explain(&path, source);
+            self.check_root().err().unwrap_or(Error::Sync { path, source })
+        })
+    }
+
+    /// The time by the store's clock, of a file that is written for that beside `path` and removed.
+    pub(super) fn time_beside(&self, path: &Path) -> io::Result<Timestamp> {
+        let temporary = Temporary::beside(path);
+        let mode = self.options.file_mode_bits();
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary.path)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        Ok(read::time_of(&std::fs::metadata(&temporary.path)?))
     }
 }
 
