@@ -8,7 +8,7 @@ use crate::blob::{BlobId, ByteRange, Storage};
 use crate::compression;
 use crate::crypto;
 use crate::format::{ContentId, IdPrefix};
-use crate::index::{IndexBlobs, IndexEntry, MergedIndex, PackIndex, ReadSet};
+use crate::index::{DamagedIndex, IndexBlobs, IndexEntry, MergedIndex, OpenedIndex, PackIndex, ReadSet};
 use parking_lot::{Mutex, RwLock};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub struct ContentReader {
     index: RwLock<Arc<MergedIndex>>,
     /// What the index was made of. Locked before the index, by whoever changes it.
     read_set: Mutex<ReadSet>,
+    damaged: Mutex<Arc<[DamagedIndex]>>,
     blocks: BlockCache,
     clock: Arc<dyn Clock>,
     warn: Warn,
@@ -63,6 +64,7 @@ impl ContentReader {
             index_blobs,
             index: RwLock::new(Arc::new(MergedIndex::empty())),
             read_set: Mutex::default(),
+            damaged: Mutex::default(),
             blocks: BlockCache::new(),
             clock,
             warn,
@@ -101,6 +103,12 @@ impl ContentReader {
         Arc::clone(&self.index.read())
     }
 
+    /// Index blobs that could not be read. While there are any, contents that are in use may seem to be in none: whoever
+    /// deletes what is in no use must refuse to.
+    pub fn damaged_index_blobs(&self) -> Arc<[DamagedIndex]> {
+        Arc::clone(&self.damaged.lock())
+    }
+
     /// Looks for index blobs that others have written since, and reads all anew if there are any: the view of the epochs
     /// is looked at anew, too, although it may be used for longer.
     ///
@@ -117,9 +125,10 @@ impl ContentReader {
             .index_blobs
             .open_unless(&read_set, &|message: &str| self.warn(message))
             .map_err(|source| Error::Index { action: "read the index of the repository", source })?;
-        if let Some((index, set)) = fresh {
+        if let Some(OpenedIndex { index, read, damaged }) = fresh {
             *self.index.write() = Arc::new(index);
-            *read_set = set;
+            *self.damaged.lock() = damaged.into();
+            *read_set = read;
         }
         Ok(())
     }

@@ -107,6 +107,10 @@ pub fn list_sessions(storage: &dyn Storage, format: &ContentFormat) -> Result<Ve
         storage.list_all("s").map_err(|source| Error::Storage { action: "list session markers", source })?;
     let read = |blob: &BlobId| -> Option<SessionInfo> {
         let stored = storage.get(blob, None).ok()?;
+        if stored.iter().all(|byte| *byte == 0) {
+            tracing::warn!(%blob, "passed over a session marker that is empty or all zeroes");
+            return None;
+        }
         let body = format.crypto.open(blob.as_str(), stored).ok()?;
         serde_json::from_slice(&body).ok()
     };

@@ -2,7 +2,7 @@
 
 use super::epoch::{EpochSettings, Epochs};
 use super::{Error, MergedBuilder, MergedIndex, PackIndex, Result, fetch, v0};
-use crate::base::{Clock, Entropy};
+use crate::base::{Clock, Entropy, error_chain};
 use crate::blob::{self, BlobId, BlobMetadata, Durability, PutOptions, Storage, StorageExt};
 use crate::crypto::BlobCrypto;
 use bytes::Bytes;
@@ -75,6 +75,34 @@ impl ReadSet {
     pub fn extend(&mut self, blobs: Vec<BlobId>) {
         self.blobs.extend(blobs);
     }
+}
+
+/// An index blob that counts and cannot be read. Contents that only it names are missing.
+#[derive(Debug, Clone)]
+pub struct DamagedIndex {
+    /// The blob.
+    pub blob: BlobId,
+    /// What is wrong with it; none for one that never was an index: empty or all zeroes, as a crashed writer leaves it.
+    pub error: Option<Arc<Error>>,
+}
+
+impl DamagedIndex {
+    /// Whether it once was an index. Then nothing may be written that builds on what is missing, and nothing be deleted
+    /// because it seems to be in no use; after a void one only the latter.
+    pub fn was_whole(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
+/// An index in memory, and what it was made of.
+#[derive(Debug)]
+pub struct OpenedIndex {
+    /// The index.
+    pub index: MergedIndex,
+    /// The blobs that it was made of.
+    pub read: ReadSet,
+    /// The blobs that it lacks.
+    pub damaged: Vec<DamagedIndex>,
 }
 
 /// An encrypted index. The name lacks what comes before the hash.
@@ -151,20 +179,26 @@ impl IndexBlobs {
         Ok(loaded.filter_map(|(blob, index)| Some((blob.id.clone(), index?))).collect())
     }
 
-    /// Reads all index blobs that count.
+    /// Reads all index blobs that count, every one of them.
     ///
     /// # Errors
     /// Those of [`IndexBlobs::active`] and [`IndexBlobs::load`].
     pub fn open_all(&self, warn: &dyn Fn(&str)) -> Result<MergedIndex> {
-        Ok(self.open_unless(&ReadSet::default(), warn)?.map_or_else(MergedIndex::empty, |(index, _)| index))
+        let Some(opened) = self.open_unless(&ReadSet::default(), warn)? else {
+            return Ok(MergedIndex::empty());
+        };
+        match opened.damaged.into_iter().find_map(|damaged| damaged.error) {
+            Some(error) => Err(Arc::into_inner(error).expect("nobody else has been given it")),
+            None => Ok(opened.index),
+        }
     }
 
     /// Reads all index blobs that count, unless they are the ones that were `read` before. When one of them was replaced
-    /// meanwhile, starts over with a new set.
+    /// meanwhile, starts over with a new set. Damaged ones are left out and reported to `warn`, unless there is no other.
     ///
     /// # Errors
     /// Those of [`IndexBlobs::active`] and [`IndexBlobs::load`].
-    pub fn open_unless(&self, read: &ReadSet, warn: &dyn Fn(&str)) -> Result<Option<(MergedIndex, ReadSet)>> {
+    pub fn open_unless(&self, read: &ReadSet, warn: &dyn Fn(&str)) -> Result<Option<OpenedIndex>> {
         let mut pause = OPEN_BACKOFF_FIRST;
         for _ in 1..OPEN_ATTEMPTS_MAX {
             match self.open_once(read, warn) {
@@ -178,15 +212,39 @@ impl IndexBlobs {
         self.open_once(read, warn)
     }
 
-    fn open_once(&self, read: &ReadSet, warn: &dyn Fn(&str)) -> Result<Option<(MergedIndex, ReadSet)>> {
+    fn open_once(&self, read: &ReadSet, warn: &dyn Fn(&str)) -> Result<Option<OpenedIndex>> {
         let set = self.active()?;
         let to_read = ReadSet::of(&set);
         if to_read == *read {
             return Ok(None);
         }
+        let void = |blob: &BlobMetadata| DamagedIndex { blob: blob.id.clone(), error: None };
+        let mut damaged: Vec<_> = set.set_aside.iter().map(void).collect();
         let mut builder = MergedBuilder::with_capacity(set.entries_planned());
-        self.visit(&set, warn, &mut |_, index| builder.add(&index))?;
-        Ok(Some((builder.finish(set.deletion_watermark), to_read)))
+        let mut whole = 0_usize;
+        fetch::fetch_all(&*self.storage, &self.crypto, &set.blobs, &mut |number, fetched| match fetched {
+            Ok(Some(index)) => {
+                whole += 1;
+                builder.add(&index)
+            }
+            Ok(None) => {
+                damaged.push(void(&set.blobs[number]));
+                Ok(())
+            }
+            Err(error) if error.is_damage() => {
+                damaged.push(DamagedIndex { error: Some(Arc::new(error)), ..void(&set.blobs[number]) });
+                Ok(())
+            }
+            Err(error) => Err(error),
+        })?;
+        if whole == 0
+            && let Some(error) = damaged.iter_mut().find_map(|damaged| damaged.error.take())
+        {
+            return Err(Arc::into_inner(error).expect("nobody else has been given it"));
+        }
+        damaged.iter().for_each(|damaged| warn_of_damage(damaged, warn));
+        let index = builder.finish(set.deletion_watermark);
+        Ok(Some(OpenedIndex { index, read: to_read, damaged }))
     }
 
     /// The packs that an index blob names; none for one without content.
@@ -210,8 +268,8 @@ impl IndexBlobs {
         for blob in &set.set_aside {
             warn_of_empty(&blob.id, warn);
         }
-        fetch::fetch_all(&*self.storage, &self.crypto, &set.blobs, &mut |number, index| {
-            if let Some(index) = index {
+        fetch::fetch_all(&*self.storage, &self.crypto, &set.blobs, &mut |number, fetched| {
+            if let Some(index) = fetched? {
                 return visit(number, index);
             }
             warn_of_empty(&set.blobs[number].id, warn);
@@ -259,7 +317,19 @@ fn is_index(id: &BlobId) -> bool {
 }
 
 fn warn_of_empty(id: &BlobId, warn: &dyn Fn(&str)) {
-    warn(&format!("index blob {id} is empty, as a crashed writer leaves it; it is passed over"));
+    warn(&format!(
+        "index blob {id} is empty or all zeroes, as a crashed writer leaves it; it is passed over, and contents that \
+         only it names are missing"
+    ));
+}
+
+fn warn_of_damage(damaged: &DamagedIndex, warn: &dyn Fn(&str)) {
+    let Some(error) = &damaged.error else { return warn_of_empty(&damaged.blob, warn) };
+    warn(&format!(
+        "{}; contents that only it names are missing, and nothing is written to the repository until it is mended or \
+         set aside",
+        error_chain(&**error)
+    ));
 }
 
 /// Blobs with a prefix, sorted by name.

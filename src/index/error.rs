@@ -126,6 +126,11 @@ impl Error {
         }
     }
 
+    /// Whether an index blob is there and is none.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Undecryptable { .. })
+    }
+
     /// Whether a blob that should be there is not.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Storage { source, .. } if source.is_not_found())

@@ -4,6 +4,7 @@ use super::blobs::storage_error;
 use super::{Error, PackIndex, Result};
 use crate::base::Stopwatch;
 use crate::blob::{BlobId, BlobMetadata, REMOTE_PARALLELISM, Storage};
+use crate::blob::{self, BlobMetadata, Storage};
 use crate::crypto::BlobCrypto;
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
@@ -23,7 +24,16 @@ pub(super) fn fetch(storage: &dyn Storage, crypto: &BlobCrypto, id: &BlobId) -> 
 
 fn open(crypto: &BlobCrypto, id: &BlobId, stored: Vec<u8>) -> Result<Option<PackIndex>> {
     if stored.is_empty() {
+/// Reads and checks one index blob; `None` for one without content, empty or all zeroes, which a crashed writer left.
+fn fetch(storage: &dyn Storage, crypto: &BlobCrypto, blob: &BlobMetadata) -> Result<Option<PackIndex>> {
+    let id = &blob.id;
+    let stored = storage.get(id, None).map_err(storage_error("read", id.as_str()))?;
+    if stored.iter().all(|byte| *byte == 0) {
         return Ok(None);
+    }
+    if (stored.len() as u64) < blob.length {
+        // A network volume that does not show all of it yet: as if it were not there yet.
+        return Err(storage_error("read", id.as_str())(blob::Error::NotFound { id: id.clone() }));
     }
     let plain = crypto
         .open(id.as_str(), stored)
@@ -33,17 +43,20 @@ fn open(crypto: &BlobCrypto, id: &BlobId, stored: Vec<u8>) -> Result<Option<Pack
     Ok(Some(index))
 }
 
-/// Fetches all blobs and hands them over one by one, in any order, with their numbers. Ends at the first error.
+/// Fetches all blobs and hands over one by one, in any order, with their numbers, what came of it. Ends at the first
+/// error that `visit` returns.
 pub(super) fn fetch_all(
     storage: &dyn Storage,
     crypto: &BlobCrypto,
     blobs: &[BlobMetadata],
-    visit: &mut dyn FnMut(usize, Option<PackIndex>) -> Result<()>,
+    visit: &mut dyn FnMut(usize, Result<Option<PackIndex>>) -> Result<()>,
 ) -> Result<()> {
     match blobs {
         [] => return Ok(()),
         [blob] => return visit(0, fetch(storage, crypto, &blob.id)?),
         _ => {}
+    if let [blob] = blobs {
+        return visit(0, fetch(storage, crypto, blob));
     }
     let fetching = Fetching {
         storage,
@@ -69,6 +82,30 @@ pub(super) fn fetch_all(
         for Fetched { number, took, index } in receiver {
             if let Some(sender) = spare.take().filter(|_| took > SLOW_REQUEST) {
                 spawn(REMOTE_PARALLELISM.min(blobs.len()).saturating_sub(threads), &sender);
+        for _ in 0..THREADS_MAX.min(blobs.len()) {
+            let sender = sender.clone();
+            let (next, stopped, budget) = (&next, &stopped, &budget);
+            scope.spawn(move || {
+                while let Some((number, blob)) = take(next, blobs) {
+                    budget.acquire(blob.length);
+                    if stopped.load(Ordering::Relaxed) {
+                        budget.release(blob.length);
+                        break;
+                    }
+                    let fetched = fetch(storage, crypto, blob);
+                    if sender.send((number, blob.length, fetched)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut result = Ok(());
+        // Goes on after an error until every thread has ended, so that none waits for ever.
+        for (number, length, fetched) in receiver {
+            if result.is_ok() {
+                result = visit(number, fetched);
+                stopped.store(result.is_err(), Ordering::Relaxed);
             }
             if result.is_ok() {
                 result = index.and_then(|index| visit(number, index));

@@ -27,7 +27,7 @@ mod v0;
 mod v1;
 mod v2;
 
-pub use blobs::{ActiveSet, IndexBlobs, ReadSet};
+pub use blobs::{ActiveSet, DamagedIndex, IndexBlobs, OpenedIndex, ReadSet};
 pub use builder::{ENTRIES_PER_SHARD_MAX, append_random_suffix, build, encode};
 pub use entry::IndexEntry;
 pub use epoch::EpochSettings;

@@ -89,7 +89,7 @@ fn read(storage: &dyn Storage, crypto: &BlobCrypto, id: &BlobId) -> Result<Read>
     let Some(stored) = storage.get_optional(id).map_err(storage_error("read", id.as_str()))? else {
         return Ok(Read::Missing);
     };
-    if stored.is_empty() {
+    if stored.iter().all(|byte| *byte == 0) {
         return Ok(Read::Empty);
     }
     let plain = crypto

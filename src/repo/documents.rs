@@ -95,6 +95,9 @@ impl Documents {
         let stored_config = storage
             .get_optional(&CONFIG_BLOB.into())
             .map_err(|source| Error::Storage { action: "read kopia.blobcfg", source })?;
+        if stored_config.as_deref().is_some_and(is_void) {
+            return Err(Error::Void { name: CONFIG_BLOB });
+        }
         let key = key(&blob).map_err(Error::Format)?;
         let format = decrypt(&blob, stored_config.as_deref(), &key)?;
         Ok(Self { read_at, bytes, blob, key, format, stored_config })
@@ -209,10 +212,16 @@ impl Documents {
 
 /// `kopia.repository` as stored.
 pub(super) fn read_format_blob(storage: &dyn Storage) -> Result<Vec<u8>> {
-    storage
+    let stored = storage
         .get_optional(&REPOSITORY_BLOB.into())
         .map_err(|source| Error::Storage { action: "read kopia.repository", source })?
-        .ok_or_else(|| Error::NoRepository { store: storage.display_name() })
+        .ok_or_else(|| Error::NoRepository { store: storage.display_name() })?;
+    if is_void(&stored) { Err(Error::Void { name: REPOSITORY_BLOB }) } else { Ok(stored) }
+}
+
+/// Whether there is nothing but zeroes, as a crash leaves what was not on the disk yet.
+fn is_void(stored: &[u8]) -> bool {
+    stored.iter().all(|byte| *byte == 0)
 }
 
 fn decrypt(blob: &FormatBlob, config: Option<&[u8]>, key: &Secret) -> Result<RepositoryFormat> {

@@ -76,6 +76,27 @@ pub enum Error {
         #[source]
         source: index::Error,
     },
+    /// Nothing can be written while a part of the index is missing.
+    #[error(
+        "nothing is written to a repository whose index is incomplete; restore {blob} from a copy, or set it aside if \
+         nothing else helps"
+    )]
+    DamagedIndex {
+        /// The damaged index blob.
+        blob: blob::BlobId,
+        /// What is wrong with it.
+        #[source]
+        source: std::sync::Arc<index::Error>,
+    },
+    /// The format blob or the settings beside it have no content.
+    #[error(
+        "{name} is empty or all zeroes: its writer or the volume has crashed; restore it from a copy, or from a pack \
+         of the repository"
+    )]
+    Void {
+        /// The blob.
+        name: &'static str,
+    },
     /// The index in epochs is not the one it was copied from.
     #[error(
         "the index in epochs and the old one differ in {total} contents: others write to the repository, or an \
@@ -196,6 +217,12 @@ impl Error {
             Self::SourceChanges => ErrorClass::Unavailable,
             Self::HalfThere { .. } | Self::BrokenConnectionFile { .. } => ErrorClass::Corrupt,
             Self::Storage { source, .. } | Self::Mirror { source, .. } => source.class(),
+            Self::NotEmpty { .. } => ErrorClass::Exists,
+            Self::HalfThere { .. }
+            | Self::BrokenConnectionFile { .. }
+            | Self::DamagedIndex { .. }
+            | Self::Void { .. } => ErrorClass::Corrupt,
+            Self::Storage { source, .. } => source.class(),
             Self::Format(source) => source.class(),
             Self::Crypto(source) => source.class(),
             Self::UnknownSplitter { .. }

@@ -180,10 +180,17 @@ impl Repository {
     /// Begins to write.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`]; [`Error::Manifest`] when the manifests cannot be read.
+    /// [`Error::ReadOnly`]; [`Error::DamagedIndex`]; [`Error::Manifest`] when the manifests cannot be read.
     pub fn begin(&self, options: &WriteOptions) -> Result<RepositoryWriter<'_>> {
         if self.storage().is_read_only() {
             return Err(Error::ReadOnly);
+        }
+        // Never an index, an empty blob takes nothing away from what is written. A damaged one does: a listing of
+        // manifests that lacks some would be taken for the truth.
+        let damaged = self.contents.damaged_index_blobs();
+        let broken = damaged.iter().find_map(|index| Some((&index.blob, index.error.as_ref()?)));
+        if let Some((blob, source)) = broken {
+            return Err(Error::DamagedIndex { blob: blob.clone(), source: Arc::clone(source) });
         }
         RepositoryWriter::new(self, options)
     }

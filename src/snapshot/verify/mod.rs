@@ -78,7 +78,15 @@ pub fn verify(
     Walk::new(&verifier).run(roots.iter().map(|(name, entry)| (Arc::from(name.as_str()), entry.clone())));
     let mut report = verifier.report.into_inner();
     hurt::name_all(repository.objects(), roots, &mut report.errors);
+    report.errors.extend(damaged_indexes(repository));
     Ok(report)
+}
+
+/// What is missing with an index blob is unknown, and may be a whole snapshot: the blob itself is the finding.
+fn damaged_indexes(repository: &Repository) -> Vec<VerifyError> {
+    let damaged = repository.contents().damaged_index_blobs();
+    let broken = damaged.iter().filter_map(|index| Some((&index.blob, index.error.as_deref()?)));
+    broken.map(|(blob, error)| VerifyError::of_path(format!("index blob {blob}"), error)).collect()
 }
 
 /// A lost index blob takes snapshots with it without a trace but this.

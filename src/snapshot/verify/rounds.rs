@@ -115,11 +115,12 @@ pub fn verify_round(
     let damaged = round.damaged.into_inner();
     report.damaged = damaged.values().cloned().collect();
     report.damaged.sort_by(|a, b| (&a.pack, &a.content).cmp(&(&b.pack, &b.content)));
-    let hurt = if damaged.is_empty() {
+    let mut hurt = if damaged.is_empty() {
         VerifyReport::default()
     } else {
         find_hurt(repository, roots, damaged.into_keys().collect(), monitor)?
     };
+    hurt.errors.extend(super::damaged_indexes(repository));
     Ok((report, hurt))
 }
 
