@@ -34,6 +34,7 @@ mod migrate;
 mod mirror;
 mod model;
 mod mount;
+mod nfs;
 mod order;
 mod pack_rounds;
 mod policy_documents;

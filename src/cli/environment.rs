@@ -30,6 +30,8 @@ pub(crate) struct Environment {
     pub(crate) mirror: Option<PathBuf>,
     /// `PACKHORSE_PLAIN_ENTRIES`.
     pub(crate) plain_entries: Option<bool>,
+    /// `PACKHORSE_REQUIRE_MOUNT`.
+    pub(crate) require_mount: Option<bool>,
     /// `KOPIA_RESTORE_CONSISTENT_ATTRIBUTES`.
     pub(crate) restore_consistent_attributes: Option<bool>,
     /// `VISUAL`, else `EDITOR`.
@@ -83,6 +85,7 @@ impl Environment {
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
             mirror: variable("PACKHORSE_MIRROR").map(PathBuf::from),
             plain_entries: switch("PACKHORSE_PLAIN_ENTRIES"),
+            require_mount: switch("PACKHORSE_REQUIRE_MOUNT"),
             restore_consistent_attributes: switch("KOPIA_RESTORE_CONSISTENT_ATTRIBUTES"),
             editor: variable("VISUAL")
                 .or_else(|| variable("EDITOR"))

@@ -101,9 +101,19 @@ impl World {
     }
 }
 
+/// The password of those repositories.
+pub(crate) fn password() -> packhorse::base::Secret {
+    PASSWORD.into()
+}
+
 /// Begins to write with two threads.
 pub(crate) fn begin(repository: &Repository) -> RepositoryWriter<'_> {
-    repository.begin(&WriteOptions::new(2, MemoryBudget::UNLIMITED)).unwrap()
+    begin_or(repository).unwrap()
+}
+
+/// The same where it may fail.
+pub(crate) fn begin_or(repository: &Repository) -> repo::Result<RepositoryWriter<'_>> {
+    repository.begin(&WriteOptions::new(2, MemoryBudget::UNLIMITED))
 }
 
 /// A source of that client.

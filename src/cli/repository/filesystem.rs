@@ -3,7 +3,7 @@
 use crate::cli::Result;
 use crate::cli::environment::Environment;
 use crate::cli::exit::Failure;
-use packhorse::blob::{ConnectionInfo, FilesystemOptions};
+use packhorse::blob::{ConnectionInfo, FilesystemOptions, require_mount};
 use serde_json::{Map, Number, Value};
 use std::path::PathBuf;
 
@@ -30,6 +30,9 @@ pub(super) struct Args {
     /// Permissions of new folders, in octal (0700).
     #[arg(long, value_name = "MODE")]
     dir_mode: Option<String>,
+    /// Refuse a folder that is on no mounted volume [env: PACKHORSE_REQUIRE_MOUNT].
+    #[arg(long)]
+    require_mount: bool,
     /// Keep all files in one folder.
     #[arg(long)]
     flat: bool,
@@ -54,6 +57,9 @@ impl Args {
         let path = environment.with_home(&self.path);
         if !path.is_absolute() {
             return Err(Failure::usage(format!("--path: {} is not an absolute path", path.display())));
+        }
+        if self.require_mount || environment.require_mount == Some(true) {
+            require_mount(&path)?;
         }
         let mut options = FilesystemOptions::new(path);
         options.file_mode = Some(octal(self.file_mode.as_deref()).unwrap_or(FILE_MODE));

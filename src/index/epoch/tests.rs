@@ -2,7 +2,7 @@
 
 use crate::base::ErrorClass;
 use crate::index::testing::{TestStore, World, active, entry, example, expect_warnings, index};
-use crate::index::{Error, IndexBlobs};
+use crate::index::{Error, IndexBlobs, ReadSet};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -270,7 +270,8 @@ fn a_blob_that_stays_missing_is_an_error_after_ten_attempts() {
 #[test]
 fn damaged_blobs_are_named() {
     let damages: [fn(&mut Vec<u8>); 3] =
-        [|data| data[20] ^= 1, |data| data.truncate(30), |data| data.truncate(3)];
+        // The nonces of this test are zeroes.
+        [|data| data[20] ^= 1, |data| data.truncate(30), |data| data.truncate(14)];
     for (n, damage) in damages.into_iter().enumerate() {
         let (world, blobs) = world();
         for id in ["aa", "bb", "cc"] {
@@ -288,6 +289,31 @@ fn damaged_blobs_are_named() {
     let name = world.put_sealed("xn0_", "s1-c1", b"\x02no index");
     let error = blobs.open_all(&|_| ()).unwrap_err();
     assert!(matches!(&error, Error::Corrupt { blob, .. } if blob.as_str() == name), "{error}");
+}
+
+#[test]
+fn what_is_left_beside_damaged_blobs_is_read() {
+    let (world, blobs) = world();
+    let whole = world.put_index("xn0_", "s1-c1", "aa");
+    let (broken, zeroes) = (world.put_index("xn0_", "s1-c1", "bb"), world.put_index("xn0_", "s1-c1", "cc"));
+    world.store.insert(&zeroes, &[0; 100]);
+    let mut data = world.store.data(&broken);
+    data[20] ^= 1;
+    world.store.insert(&broken, &data);
+    let told = std::cell::RefCell::new(Vec::new());
+    let warn = |text: &str| told.borrow_mut().push(text.to_owned());
+    let opened = blobs.open_unless(&ReadSet::default(), &warn).unwrap().unwrap();
+    assert_eq!(opened.index.len(), 1);
+    let mut damaged: Vec<_> =
+        opened.damaged.iter().map(|index| (index.blob.to_string(), index.was_whole())).collect();
+    damaged.sort_by_key(|(_, was_whole)| *was_whole);
+    assert_eq!(damaged, [(zeroes.clone(), false), (broken.clone(), true)]);
+    assert!(blobs.open_unless(&opened.read, &warn).unwrap().is_none());
+    let told = told.into_inner();
+    assert!(told.len() == 2 && told.iter().all(|text| text.contains("only it names")), "{told:?}");
+    world.store.remove(&whole);
+    blobs.invalidate();
+    assert_eq!(blobs.open_unless(&opened.read, &warn).unwrap_err().class(), ErrorClass::Corrupt);
 }
 
 #[test]
