@@ -182,8 +182,6 @@ impl Error {
             Self::InvalidRange { .. } | Self::Length { .. } => ErrorClass::Corrupt,
             Self::Copy { source, .. } => source.class(),
             Self::Canceled => ErrorClass::Canceled,
-            Self::InvalidName { .. } | Self::Options { .. } => ErrorClass::Invalid,
-            Self::InvalidRange { .. } => ErrorClass::Corrupt,
             Self::InvalidName { .. } | Self::Options { .. } | Self::Limits { .. } => ErrorClass::Invalid,
             Self::ReadOnly { .. } => ErrorClass::ReadOnly,
             Self::Unsupported { .. } | Self::UnknownStore { .. } => ErrorClass::Unsupported,

@@ -251,11 +251,11 @@ impl IndexBlobs {
     ///
     /// # Errors
     /// Those of [`IndexBlobs::load`]. Markers of epochs and documents of compactions name nothing and are no index.
-    pub fn packs_of(&self, id: &BlobId) -> Result<Vec<BlobId>> {
-        if !is_index(id) {
+    pub fn packs_of(&self, blob: &BlobMetadata) -> Result<Vec<BlobId>> {
+        if !is_index(&blob.id) {
             return Ok(Vec::new());
         }
-        let index = fetch::fetch(&*self.storage, &self.crypto, id)?;
+        let index = fetch::fetch(&*self.storage, &self.crypto, blob)?;
         Ok(index.map_or_else(Vec::new, |index| index.packs().to_vec()))
     }
 

@@ -3,8 +3,7 @@
 use super::blobs::storage_error;
 use super::{Error, PackIndex, Result};
 use crate::base::Stopwatch;
-use crate::blob::{BlobId, BlobMetadata, REMOTE_PARALLELISM, Storage};
-use crate::blob::{self, BlobMetadata, Storage};
+use crate::blob::{self, BlobMetadata, REMOTE_PARALLELISM, Storage};
 use crate::crypto::BlobCrypto;
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
@@ -17,17 +16,17 @@ const SLOW_REQUEST: Duration = Duration::from_millis(5);
 /// Bytes of blobs being fetched or waiting to be merged; one blob may exceed it alone.
 const IN_FLIGHT_BYTES: u64 = 12 << 20;
 
-/// Reads and checks one index blob; `None` for one without content, which a crashed writer left.
-pub(super) fn fetch(storage: &dyn Storage, crypto: &BlobCrypto, id: &BlobId) -> Result<Option<PackIndex>> {
-    open(crypto, id, storage.get(id, None).map_err(storage_error("read", id.as_str()))?)
+/// Reads and checks one index blob; `None` for one without content, empty or all zeroes, which a crashed writer left.
+pub(super) fn fetch(
+    storage: &dyn Storage,
+    crypto: &BlobCrypto,
+    blob: &BlobMetadata,
+) -> Result<Option<PackIndex>> {
+    open(crypto, blob, storage.get(&blob.id, None).map_err(storage_error("read", blob.id.as_str()))?)
 }
 
-fn open(crypto: &BlobCrypto, id: &BlobId, stored: Vec<u8>) -> Result<Option<PackIndex>> {
-    if stored.is_empty() {
-/// Reads and checks one index blob; `None` for one without content, empty or all zeroes, which a crashed writer left.
-fn fetch(storage: &dyn Storage, crypto: &BlobCrypto, blob: &BlobMetadata) -> Result<Option<PackIndex>> {
+fn open(crypto: &BlobCrypto, blob: &BlobMetadata, stored: Vec<u8>) -> Result<Option<PackIndex>> {
     let id = &blob.id;
-    let stored = storage.get(id, None).map_err(storage_error("read", id.as_str()))?;
     if stored.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
@@ -53,10 +52,8 @@ pub(super) fn fetch_all(
 ) -> Result<()> {
     match blobs {
         [] => return Ok(()),
-        [blob] => return visit(0, fetch(storage, crypto, &blob.id)?),
+        [blob] => return visit(0, fetch(storage, crypto, blob)),
         _ => {}
-    if let [blob] = blobs {
-        return visit(0, fetch(storage, crypto, blob));
     }
     let fetching = Fetching {
         storage,
@@ -82,33 +79,9 @@ pub(super) fn fetch_all(
         for Fetched { number, took, index } in receiver {
             if let Some(sender) = spare.take().filter(|_| took > SLOW_REQUEST) {
                 spawn(REMOTE_PARALLELISM.min(blobs.len()).saturating_sub(threads), &sender);
-        for _ in 0..THREADS_MAX.min(blobs.len()) {
-            let sender = sender.clone();
-            let (next, stopped, budget) = (&next, &stopped, &budget);
-            scope.spawn(move || {
-                while let Some((number, blob)) = take(next, blobs) {
-                    budget.acquire(blob.length);
-                    if stopped.load(Ordering::Relaxed) {
-                        budget.release(blob.length);
-                        break;
-                    }
-                    let fetched = fetch(storage, crypto, blob);
-                    if sender.send((number, blob.length, fetched)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut result = Ok(());
-        // Goes on after an error until every thread has ended, so that none waits for ever.
-        for (number, length, fetched) in receiver {
-            if result.is_ok() {
-                result = visit(number, fetched);
-                stopped.store(result.is_err(), Ordering::Relaxed);
             }
             if result.is_ok() {
-                result = index.and_then(|index| visit(number, index));
+                result = visit(number, index);
                 fetching.stopped.store(result.is_err(), Ordering::Relaxed);
             }
             fetching.budget.release(blobs[number].length);
@@ -146,7 +119,7 @@ impl Fetching<'_> {
             let request = Stopwatch::start();
             let stored = self.storage.get(&blob.id, None).map_err(storage_error("read", blob.id.as_str()));
             let took = request.elapsed();
-            let index = stored.and_then(|stored| open(self.crypto, &blob.id, stored));
+            let index = stored.and_then(|stored| open(self.crypto, blob, stored));
             if sender.send(Fetched { number, took, index }).is_err() {
                 break;
             }

@@ -215,14 +215,11 @@ impl Error {
             Self::NoRepository { .. } | Self::NotConnected { .. } => ErrorClass::NoRepository,
             Self::NotEmpty { .. } | Self::OtherRepository { .. } => ErrorClass::Exists,
             Self::SourceChanges => ErrorClass::Unavailable,
-            Self::HalfThere { .. } | Self::BrokenConnectionFile { .. } => ErrorClass::Corrupt,
-            Self::Storage { source, .. } | Self::Mirror { source, .. } => source.class(),
-            Self::NotEmpty { .. } => ErrorClass::Exists,
             Self::HalfThere { .. }
             | Self::BrokenConnectionFile { .. }
             | Self::DamagedIndex { .. }
             | Self::Void { .. } => ErrorClass::Corrupt,
-            Self::Storage { source, .. } => source.class(),
+            Self::Storage { source, .. } | Self::Mirror { source, .. } => source.class(),
             Self::Format(source) => source.class(),
             Self::Crypto(source) => source.class(),
             Self::UnknownSplitter { .. }

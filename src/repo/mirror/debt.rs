@@ -78,7 +78,7 @@ fn owed_packs(
     let mut named = HashSet::new();
     let mut readable = Vec::with_capacity(indexes.len());
     for blob in std::mem::take(indexes) {
-        match repository.contents().index_blobs().packs_of(&blob.id) {
+        match repository.contents().index_blobs().packs_of(&blob) {
             Ok(packs) => {
                 named.extend(packs.into_iter().filter(|pack| !mirrored.has_pack(pack)));
                 readable.push(blob);
