@@ -52,7 +52,8 @@ pub(super) struct Behaviour {
     pub(super) empty: Duration,
     /// Whether all clients are taken for nobody: nobody owns everything, and gives nothing away.
     pub(super) squashes: bool,
-    calls: HashMap<Op, u64>,
+    /// How often it was asked for something since.
+    pub(super) calls: HashMap<Op, u64>,
 }
 
 impl Behaviour {
