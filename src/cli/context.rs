@@ -8,7 +8,6 @@ use super::output::{LogLine, Output, Talk};
 use super::store::Store;
 use super::switches;
 use super::times::Zone;
-use super::traffic;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
 use packhorse::blob::Storage;
@@ -194,11 +193,11 @@ impl Context {
 
     /// The store of the connected repository. The password must open the repository; the index is not read.
     pub(crate) fn open_blobs(&self, write: bool) -> Result<Arc<dyn Storage>> {
-        let (connection, storage, password) = self.connected(write)?;
+        let (connection, store, password) = self.connected(write)?;
         let options = self.open_options(Some(&connection.client))?;
         let environment = self.repository_environment();
-        FormatEditor::open(Arc::clone(&storage), &password, environment, &options).explain(OPENING)?;
-        Ok(storage)
+        FormatEditor::open(Arc::clone(&store.storage), &password, environment, &options).explain(OPENING)?;
+        Ok(store.storage)
     }
 
     /// The connection, the store it leads to, and the password.
@@ -233,11 +232,6 @@ impl Context {
     ) -> Result<Repository> {
         let options = OpenOptions { mirrored: store.mirrored, ..options };
         self.open_storage_with(store.storage, password, identity, &options)
-    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
-        let info = connection.store(path).explain(OPENING)?;
-        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
-        let storage = traffic::limited(self, storage, connection, path).explain(OPENING)?;
-        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.

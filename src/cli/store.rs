@@ -3,6 +3,7 @@
 use super::Result;
 use super::context::Context;
 use super::exit::{Explain, Failure};
+use super::traffic;
 use packhorse::base::{ErrorClass, error_chain};
 use packhorse::blob::{self, ConnectionInfo, FilesystemOptions, Mirrored, OpenMode, ReadOnly, Storage};
 use packhorse::repo::ConnectionFile;
@@ -23,20 +24,21 @@ impl Store {
     /// Opens the store of a connection, for changes if `write`.
     pub(crate) fn open(ctx: &Context, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Self> {
         let info = connection.store(path).explain(OPENING)?;
+        let limit = |storage| traffic::limited(ctx, storage, connection, path).explain(OPENING);
         let primary = blob::open(info, OpenMode::Connect, Arc::clone(ctx.clock()));
         let Some(mirror) = mirror_of(ctx, connection)? else {
-            return Ok(Self::plain(primary.explain(OPENING)?, write));
+            return Ok(Self::plain(limit(primary.explain(OPENING)?)?, write));
         };
         let mirror = blob::open(&mirror, OpenMode::Connect, Arc::clone(ctx.clock()));
         match (primary, mirror) {
-            (Ok(primary), Ok(mirror)) => Ok(Self::mirrored(ctx, primary, mirror, write)),
+            (Ok(primary), Ok(mirror)) => Ok(Self::mirrored(ctx, limit(primary)?, limit(mirror)?, write)),
             (Ok(primary), Err(error)) => {
                 warn(ctx, "the mirror cannot be opened, nothing goes there in this run", &error);
-                Ok(Self::plain(primary, write))
+                Ok(Self::plain(limit(primary)?, write))
             }
             (Err(error), Ok(mirror)) if !write && is_out_of_reach(&error) => {
                 warn(ctx, "the mirror is read instead, which may be behind", &error);
-                Ok(Self::plain(mirror, write))
+                Ok(Self::plain(limit(mirror)?, write))
             }
             (Err(error), _) => Err(error).explain(OPENING),
         }

@@ -309,8 +309,8 @@ fn what_is_left_beside_damaged_blobs_is_read() {
     damaged.sort_by_key(|(_, was_whole)| *was_whole);
     assert_eq!(damaged, [(zeroes.clone(), false), (broken.clone(), true)]);
     assert!(blobs.open_unless(&opened.read, &warn).unwrap().is_none());
-    let told = told.into_inner();
-    assert!(told.len() == 2 && told.iter().all(|text| text.contains("only it names")), "{told:?}");
+    let said = told.take();
+    assert!(said.len() == 2 && said.iter().all(|text| text.contains("only it names")), "{said:?}");
     world.store.remove(&whole);
     blobs.invalidate();
     assert_eq!(blobs.open_unless(&opened.read, &warn).unwrap_err().class(), ErrorClass::Corrupt);
