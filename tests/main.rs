@@ -43,6 +43,7 @@ mod repository;
 mod restore;
 mod restore_interruptions;
 mod roundtrip;
+mod s3_faults;
 mod same_ids;
 mod sources;
 mod storage;

@@ -1,9 +1,11 @@
 //! What several themes need: fixtures, repositories to write to, trees on disk.
 
 pub(crate) mod compare;
+pub(crate) mod fault_proxy;
 pub(crate) mod fixture;
 pub(crate) mod live_tree;
 pub(crate) mod programs;
+pub(crate) mod r2;
 pub(crate) mod restored;
 pub(crate) mod s3_server;
 pub(crate) mod same_tree;
