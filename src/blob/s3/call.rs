@@ -14,6 +14,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Longest word of a store that is repeated in a message.
 const WORD_BYTES_MAX: usize = 64;
 
+/// Headers of the checksum that the client adds to requests which must have one.
+const OWN_CHECKSUM: [&str; 2] = ["x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"];
+
 /// A request and its answer. Travels with the request as an extension, so that the transport finds it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Call(Arc<State>);
@@ -63,6 +66,10 @@ impl Call {
             attach(request);
             if let Some(digest) = request.body().bytes().map(super::etag::base64_md5) {
                 request.headers_mut().insert("content-md5", digest);
+                // The client's own checksum, which older servers and R2 do not know; the digest stands in for it.
+                for header in OWN_CHECKSUM {
+                    request.headers_mut().remove(header);
+                }
             }
         }
     }
