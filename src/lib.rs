@@ -17,7 +17,7 @@
 //! | L6 | [`repo`] |
 //! | L7 | [`policy`] |
 //! | L8 | [`actions`], [`snapshot`] |
-//! | L9 | [`restore`], [`mount`] |
+//! | L9 | [`restore`], [`mount`], [`maintenance`] |
 //!
 //! A folder imports only what the table in `tests/architecture.rs` allows. The walk of one byte through the layers is
 //! in `docs/ARCHITECTURE.md`; differences from Kopia are in `docs/compatibility.md`.
@@ -30,6 +30,7 @@ pub mod content;
 pub mod crypto;
 pub mod format;
 pub mod index;
+pub mod maintenance;
 pub mod manifest;
 pub mod mount;
 pub mod object;

@@ -10,6 +10,7 @@ mod actions;
 mod architecture;
 mod behaviour;
 mod buckets;
+mod blobs;
 mod campaign;
 mod checkpoints;
 mod cli;

@@ -38,7 +38,7 @@ fn repository(snapshots: u64) -> (World, TempDir) {
 
 fn add_snapshots(world: &World, source: &TempDir, first: u64, count: u64) {
     for number in first..first + count {
-        world.clock.advance(Duration::from_secs(60));
+        world.clock.advance(Duration::from_mins(1));
         write(&source.path().join(format!("file{number}")), &noise(number, 300_000));
         world::snapshot(&world.open(), source.path());
     }
@@ -88,7 +88,7 @@ fn rank(id: &str) -> u32 {
 fn a_copy_is_equal_and_what_is_there_is_not_copied_again() {
     let (world, source) = repository(3);
     let to: Arc<dyn Storage> = empty(&world);
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let report = sync(&*world.storage, &*to, &OPTIONS).unwrap();
     assert_eq!(report.copied.copied, report.plan.source.blobs);
     assert_eq!(report.copied.copied_bytes, report.plan.source.bytes);
@@ -127,7 +127,7 @@ fn blobs_appear_and_vanish_in_an_order_that_is_sound() {
     // The destination has more than the source: what was added to another copy of it.
     let older = world.copy();
     add_snapshots(&world, &source, 2, 2);
-    world.clock.advance(Duration::from_secs(3600));
+    world.clock.advance(Duration::from_hours(1));
     sync(&*world.storage, &*to, &OPTIONS).unwrap();
     let before = to.calls().len();
     let report = sync(&*older.storage, &*to, &SyncOptions { delete: true, ..OPTIONS }).unwrap();
@@ -234,7 +234,7 @@ fn no_other_data_is_copied_over() {
 fn what_is_newer_longer_or_rewritten_is_copied_again() {
     let (world, _source) = repository(1);
     let to = empty(&world);
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     sync(&*world.storage, &*to, &OPTIONS).unwrap();
     let pack = world.storage.list_all("p").unwrap().remove(0);
     let copied = |options: &SyncOptions| sync(&*world.storage, &*to, options).unwrap().copied.copied;
@@ -244,14 +244,14 @@ fn what_is_newer_longer_or_rewritten_is_copied_again() {
     assert_eq!(copied(&OPTIONS), 0);
     // Newer in the source, as Kopia has it.
     let later = world.clock.as_ref();
-    later.advance(Duration::from_secs(60));
+    later.advance(Duration::from_mins(1));
     let bytes = world.storage.get(&pack.id, None).unwrap();
     world.storage.put_now(&pack.id, &bytes).unwrap();
     assert_eq!(copied(&SyncOptions { update: false, ..OPTIONS }), 0);
     assert_eq!(copied(&OPTIONS), 1);
     // Settings are compared by their bytes, whatever the clocks say.
     to.put_now(&"kopia.blobcfg".into(), b"something that is newer").unwrap();
-    later.advance(Duration::from_secs(60));
+    later.advance(Duration::from_mins(1));
     let format = world.storage.get(&"kopia.repository".into(), None).unwrap();
     let mut other = format.clone();
     other.push(b'\n');
@@ -267,7 +267,7 @@ fn times_are_kept_if_asked_for_and_notes_on_another_store_are_not() {
     let to = empty(&world);
     world.storage.put_now(&"verified.packhorse.0123".into(), b"of the source").unwrap();
     to.put_now(&"verified.packhorse.4567".into(), b"of the destination").unwrap();
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let options = SyncOptions { keep_times: true, delete: true, ..OPTIONS };
     assert!(matches!(sync(&*world.storage, &*to, &options), Err(Error::NotEmpty { .. })));
     to.delete(&"verified.packhorse.4567".into()).unwrap();

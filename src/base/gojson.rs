@@ -189,6 +189,43 @@ fn write_escape<W: Write + ?Sized>(writer: &mut W, escape: &CharEscape) -> io::R
     }
 }
 
+/// A document with line feeds and indentation, members in the order in which they are, as Go's `json.Indent` makes it.
+/// `None` for what is no JSON.
+pub fn indent(json: &[u8]) -> Option<Vec<u8>> {
+    let document: &serde_json::value::RawValue = serde_json::from_slice(json).ok()?;
+    let (mut out, mut depth) = (Vec::with_capacity(2 * json.len()), 0_usize);
+    let (mut is_text, mut is_escaped) = (false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.extend(std::iter::repeat_n(b' ', 2 * depth));
+    };
+    for byte in document.get().bytes() {
+        if is_text || !byte.is_ascii_whitespace() {
+            let closes = !is_text && matches!(byte, b'}' | b']');
+            if closes {
+                depth = depth.saturating_sub(1);
+                out.truncate(out.trim_ascii_end().len());
+                if !matches!(out.last(), Some(b'{' | b'[')) {
+                    line(&mut out, depth);
+                }
+            }
+            out.push(byte);
+        }
+        match byte {
+            b'"' if !is_escaped => is_text = !is_text,
+            b'{' | b'[' if !is_text => {
+                depth += 1;
+                line(&mut out, depth);
+            }
+            b',' if !is_text => line(&mut out, depth),
+            b':' if !is_text => out.push(b' '),
+            _ => {}
+        }
+        is_escaped = is_text && byte == b'\\' && !is_escaped;
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +259,24 @@ mod tests {
             "\u{fffd}\u{fffd}x",
             "a truncated sequence is two bad bytes, not one"
         );
+    }
+
+    #[test]
+    fn documents_are_indented_as_they_are() {
+        let json = br#" {"b":[1, {"x y":"a \\\" {,: "}],"a":{},"c":[ ],"d":-1e5,"":null} "#;
+        let wanted = r#"{
+  "b": [
+    1,
+    {
+      "x y": "a \\\" {,: "
+    }
+  ],
+  "a": {},
+  "c": [],
+  "d": -1e5,
+  "": null
+}"#;
+        assert_eq!(String::from_utf8(indent(json).unwrap()).unwrap(), wanted);
+        assert_eq!(indent(b"{"), None);
     }
 }

@@ -139,6 +139,15 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// A store does not keep a promise.
+    #[error("the storage failed the check of {check}")]
+    Validation {
+        /// What was checked.
+        check: &'static str,
+        /// What it did.
+        #[source]
+        source: Box<Error>,
+    },
     /// The work was stopped from outside.
     #[error("stopped")]
     Canceled,
@@ -180,7 +189,7 @@ impl Error {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::InvalidRange { .. } | Self::Length { .. } => ErrorClass::Corrupt,
-            Self::Copy { source, .. } => source.class(),
+            Self::Copy { source, .. } | Self::Validation { source, .. } => source.class(),
             Self::Canceled => ErrorClass::Canceled,
             Self::InvalidName { .. } | Self::Options { .. } | Self::Limits { .. } => ErrorClass::Invalid,
             Self::ReadOnly { .. } => ErrorClass::ReadOnly,

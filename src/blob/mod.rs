@@ -40,6 +40,7 @@ mod retrying;
 mod s3;
 mod storage;
 mod throttle;
+mod validation;
 
 pub use call::{Call, Operation};
 pub use connection::{ConnectionInfo, OpenMode, open};
@@ -62,3 +63,4 @@ pub use storage::{
     Retention, RetentionMode, Storage, StorageExt,
 };
 pub use throttle::{Limits, Throttle, Throttled, Watch};
+pub use validation::{CheckOutcome, ValidationOptions, validate};

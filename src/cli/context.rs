@@ -98,6 +98,16 @@ impl Context {
         &self.entropy
     }
 
+    /// Refuses a command that can destroy the repository, unless such are allowed.
+    pub(crate) fn check_dangerous(&self) -> Result<()> {
+        let given = self.globals.dangerous_commands.as_deref().map(|word| word == "enabled");
+        if given.unwrap_or(self.environment.allows_dangerous_commands) {
+            return Ok(());
+        }
+        Err(Failure::new("this command is dangerous: it can corrupt the repository and lose data")
+            .with_hint("to run it all the same, set --dangerous-commands=enabled"))
+    }
+
     /// Whether progress is to be shown: as the flag says, else if stderr is a terminal.
     pub(crate) fn shows_progress(&self) -> bool {
         self.globals.progress.unwrap_or_else(|| rustix::termios::isatty(std::io::stderr()))

@@ -58,6 +58,10 @@ pub(crate) struct Environment {
     pub(crate) aws_session_token: Option<packhorse::base::Secret>,
     /// `ROOT_CA_PEM_BASE64`.
     pub(crate) root_ca_pem_base64: Option<String>,
+    /// Whether `KOPIA_SKIP_PROVIDER_VALIDATION` is set.
+    pub(crate) skips_provider_validation: bool,
+    /// Whether `KOPIA_DANGEROUS_COMMANDS` is `enabled`.
+    pub(crate) allows_dangerous_commands: bool,
     /// `CARGO_MANIFEST_DIR`: the project, when Cargo started the process.
     pub(crate) cargo_manifest_dir: Option<PathBuf>,
     /// `TMPDIR`, else the system's folder for what is needed for a moment.
@@ -103,6 +107,9 @@ impl Environment {
             aws_session_token: secret("AWS_SESSION_TOKEN"),
             root_ca_pem_base64: variable("ROOT_CA_PEM_BASE64")
                 .map(|value| value.to_string_lossy().into_owned()),
+            skips_provider_validation: variable("KOPIA_SKIP_PROVIDER_VALIDATION").is_some(),
+            allows_dangerous_commands: variable("KOPIA_DANGEROUS_COMMANDS")
+                .is_some_and(|value| value == "enabled"),
             cargo_manifest_dir: variable("CARGO_MANIFEST_DIR").map(PathBuf::from),
             temporary: std::env::temp_dir(),
             current_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),

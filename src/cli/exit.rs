@@ -146,6 +146,7 @@ from_library!(
     packhorse::crypto::Error,
     packhorse::format::Error,
     packhorse::index::Error,
+    packhorse::maintenance::Error,
     packhorse::manifest::Error,
     packhorse::mount::Error,
     packhorse::object::Error,

@@ -64,6 +64,9 @@ pub(crate) struct Globals {
     /// Fail instead of waiting while another client upgrades the repository [env: KOPIA_REPO_UPGRADE_NO_BLOCK]
     #[arg(long, global = true, hide = true, num_args = 0, default_missing_value = "true")]
     pub(crate) upgrade_no_block: Option<bool>,
+    /// `enabled` allows commands that can destroy a repository [env: KOPIA_DANGEROUS_COMMANDS]
+    #[arg(long, global = true, hide = true, value_name = "WORD")]
+    pub(crate) dangerous_commands: Option<String>,
     /// For tests: open a repository that needs unknown features [needs KOPIA_TESTONLY_FLAGS]
     #[arg(long, global = true, hide = true)]
     pub(crate) ignore_missing_required_features: bool,
@@ -107,7 +110,6 @@ const IGNORED: &[(&str, Takes)] = &[
     ("auto-maintenance", Takes::Nothing),
     ("trace-storage", Takes::Nothing),
     ("disable-repository-log", Takes::Nothing),
-    ("dangerous-commands", Takes::Text),
     ("track-releasable", Takes::Text),
     ("error-notifications", Takes::OneOf(&["always", "never", "non-interactive"])),
     ("log-dir", Takes::Text),

@@ -7,6 +7,7 @@
 //! - **C4** no secret reaches stdout, stderr or a log, except where the user asks for a connection token.
 
 mod benchmark;
+mod blob;
 mod context;
 mod demo;
 mod diff;
@@ -58,6 +59,9 @@ enum Command {
     /// Measure the speed of the building blocks on this machine.
     #[command(subcommand)]
     Benchmark(benchmark::Command),
+    /// Look at the blobs of the storage.
+    #[command(subcommand)]
+    Blob(blob::Command),
     /// Back up and restore a made-up folder, to see the program work.
     Demo(demo::Args),
     /// Show what differs between two directories in the repository.
@@ -90,6 +94,7 @@ enum Command {
 fn dispatch(ctx: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Benchmark(command) => benchmark::run(ctx, command),
+        Command::Blob(command) => blob::run(ctx, command),
         Command::Demo(args) => demo::run(ctx, args),
         Command::Diff(args) => diff::run(ctx, args),
         Command::List(args) => list::run(ctx, args),

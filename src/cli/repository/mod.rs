@@ -17,6 +17,7 @@ mod status;
 mod sync_to;
 mod throttle;
 mod upgrade;
+mod validate_provider;
 
 use super::Result;
 use super::context::Context;
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     /// Upgrade the format under a lock.
     #[command(subcommand, hide = true)]
     Upgrade(upgrade::Command),
+    /// Try out whether the storage does what a repository needs of it.
+    ValidateProvider(validate_provider::Args),
 }
 
 /// Runs a verb.
@@ -70,6 +73,7 @@ pub(crate) fn run(ctx: &Context, command: &Command) -> Result<()> {
         Command::SyncTo(args) => sync_to::run(ctx, args),
         Command::Throttle(command) => throttle::run(ctx, command),
         Command::Upgrade(command) => upgrade::run(ctx, command),
+        Command::ValidateProvider(args) => validate_provider::run(ctx, args),
     }
 }
 
