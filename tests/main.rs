@@ -9,8 +9,8 @@
 mod actions;
 mod architecture;
 mod behaviour;
-mod buckets;
 mod blobs;
+mod buckets;
 mod campaign;
 mod checkpoints;
 mod cli;

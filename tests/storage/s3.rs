@@ -57,6 +57,10 @@ fn s3_lists_many_pages() {
         });
         assert_eq!((seen, stopped.unwrap_err().class()), (stop_at, ErrorClass::Canceled));
     }
+    // More than one request takes, some of them twice.
+    let ids: Vec<_> = all[..1_500].iter().chain(&all[..10]).map(|name| id(name)).collect();
+    store.delete_many(&ids).unwrap();
+    assert_eq!(names(&*store, ""), all[1_500..]);
 }
 
 #[test]
