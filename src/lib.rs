@@ -10,7 +10,7 @@
 //! |---|---|
 //! | L0 | [`base`] |
 //! | L1 | [`blob`], [`splitter`], [`compression`], [`crypto`], [`source`] |
-//! | L2 | [`mod@format`] |
+//! | L2 | [`mod@format`], [`cache`] |
 //! | L3 | [`index`] |
 //! | L4 | [`content`] |
 //! | L5 | [`object`], [`manifest`] |
@@ -25,6 +25,7 @@
 pub mod actions;
 pub mod base;
 pub mod blob;
+pub mod cache;
 pub mod compression;
 pub mod content;
 pub mod crypto;

@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crypto", &["base"]),
     ("source", &["base"]), // never snapshot: a live tree knows nothing of repositories
     ("format", &["base", "crypto"]), // no blob: the vocabulary does no I/O
+    ("cache", &["base", "blob"]), // a store around a store, which needs no words of the repository
     ("index", &["base", "blob", "compression", "crypto", "format"]), // never content: it builds on index
     ("content", &["base", "blob", "compression", "crypto", "format", "index"]),
     ("object", &["base", "compression", "splitter", "format", "content"]), // never blob: objects are contents
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "base",
             "blob",
+            "cache",
             "splitter",
             "compression",
             "crypto",
@@ -52,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const EVERYTHING_BELOW_SNAPSHOT: &[&str] = &[
     "base",
     "blob",
+    "cache",
     "splitter",
     "compression",
     "crypto",
@@ -70,6 +73,7 @@ const EVERYTHING_BELOW_SNAPSHOT: &[&str] = &[
 const EVERYTHING_BELOW_RESTORE: &[&str] = &[
     "base",
     "blob",
+    "cache",
     "splitter",
     "compression",
     "crypto",

@@ -11,6 +11,7 @@ mod architecture;
 mod behaviour;
 mod blobs;
 mod buckets;
+mod cache;
 mod campaign;
 mod checkpoints;
 mod cli;

@@ -4,12 +4,13 @@ mod filesystem;
 mod s3;
 
 use bytes::Bytes;
-use packhorse::base::{Clock, ErrorClass, FixedClock, SystemClock, Timestamp};
+use packhorse::base::{Clock, ErrorClass, FixedClock, Secret, SystemClock, Timestamp};
 use packhorse::blob::{
     self, BlobId, BlobMetadata, ByteRange, Call, ConnectionInfo, Counted, Distance, Durability, Error, Fault,
     Faulty, Filesystem, FilesystemOptions, Latency, Limits, Memory, OpenMode, Operation, PutOptions,
     ReadOnly, Recording, Retention, RetentionMode, Retrying, Storage, StorageExt, Throttle, Throttled,
 };
+use packhorse::cache::{CacheLimits, CacheOptions, Cached};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
@@ -417,6 +418,14 @@ fn memory_conforms() {
     conformance(&|| Arc::new(Memory::new(clock())));
 }
 
+/// A store with a cache in a folder that is not there yet.
+fn cached(inner: Arc<dyn Storage>, folder: PathBuf) -> Arc<dyn Storage> {
+    let limits = CacheLimits { soft_bytes: 1 << 30, hard_bytes: None, sweep_age: Duration::ZERO };
+    let options = CacheOptions { folder, metadata: limits, contents: limits };
+    let warn = |text: &str| panic!("{text}");
+    Arc::new(Cached::new(inner, &options, &Secret::new(vec![7; 32]), clock(), Arc::new(warn)))
+}
+
 /// Limits that hold nobody up for long.
 fn throttle() -> Arc<Throttle> {
     let limits = Limits {
@@ -439,6 +448,7 @@ fn wrappers_conform() {
     conformance(&|| Arc::new(Faulty::new(memory(), |_| Fault::None)));
     conformance(&|| Arc::new(Throttled::new(memory(), throttle())));
     conformance(&|| Arc::new(Counted::new(memory(), Arc::default())));
+    conformance(&|| cached(memory(), folders.fresh()));
     conformance(&|| Arc::new(Latency::new(memory(), Distance::default(), clock())));
     conformance(&|| {
         let counted = Arc::new(Counted::new(folders.filesystem(None), Arc::default()));

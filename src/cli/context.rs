@@ -11,6 +11,8 @@ use super::times::Zone;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
 use packhorse::blob::Storage;
+use packhorse::blob::{self, OpenMode, ReadOnly, Storage};
+use packhorse::cache::CacheOptions;
 use packhorse::content::ClientIdentity;
 use packhorse::repo::{
     self, ClientOptions, ConnectionFile, FormatEditor, OpenOptions, Repository, WriteOptions,
@@ -192,6 +194,23 @@ impl Context {
         let (connection, store, password) = self.connected(write)?;
         let options = self.open_options(Some(&connection.client))?;
         self.open_in(store, &password, self.identity(&connection), options)
+        self.open_connected(write, |connection, storage| self.cache(connection, storage))
+    }
+
+    /// The same without a cache, to see what is in the store.
+    pub(crate) fn open_without_cache(&self, write: bool) -> Result<Repository> {
+        self.open_connected(write, |_, _| Ok(None))
+    }
+
+    fn open_connected(
+        &self,
+        write: bool,
+        cache: impl FnOnce(&ConnectionFile, &dyn Storage) -> Result<Option<CacheOptions>>,
+    ) -> Result<Repository> {
+        let (connection, storage, password) = self.connected(write)?;
+        let cache = cache(&connection, storage.as_ref())?;
+        let options = OpenOptions { cache, ..self.open_options(Some(&connection.client))? };
+        self.open_storage_with(storage, &password, self.identity(&connection), &options)
     }
 
     /// Opens the format of that repository to change it.
@@ -242,6 +261,33 @@ impl Context {
     ) -> Result<Repository> {
         let options = OpenOptions { mirrored: store.mirrored, ..options };
         self.open_storage_with(store.storage, password, identity, &options)
+    /// The cache folder of a connection: that of the variable, if it is absolute, else that in the file.
+    pub(crate) fn cache_folder(&self, connection: &ConnectionFile) -> Result<Option<PathBuf>> {
+        let given = self.environment.cache_directory.as_ref().filter(|folder| folder.is_absolute());
+        Ok(match (connection.cache_directory(&self.config_path()?), given) {
+            (Some(_), Some(given)) => Some(given.clone()),
+            (stored, _) => stored,
+        })
+    }
+
+    /// The cache to use. A folder nearby is as fast itself.
+    fn cache(&self, connection: &ConnectionFile, storage: &dyn Storage) -> Result<Option<CacheOptions>> {
+        let is_useful = match self.environment.cache.as_deref() {
+            Some("always") => true,
+            Some("never") => false,
+            _ => storage.parallelism() >= blob::REMOTE_PARALLELISM,
+        };
+        let (Some(caching), Some(folder)) = (&connection.caching, self.cache_folder(connection)?) else {
+            return Ok(None);
+        };
+        Ok(if is_useful { caching.cache(folder) } else { None })
+    }
+
+    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
+        let info = connection.store(path).explain(OPENING)?;
+        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
+        let storage = traffic::limited(self, storage, connection, path).explain(OPENING)?;
+        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.
@@ -291,6 +337,7 @@ impl Context {
                 .filter(|nanos| *nanos > 0)
                 .map(Duration::from_nanos),
             mirrored: None,
+            cache: None,
             cancel: self.cancel.get().cloned(),
         })
     }

@@ -22,6 +22,8 @@ pub(crate) struct Environment {
     pub(crate) new_password: Option<packhorse::base::Secret>,
     /// `KOPIA_CACHE_DIRECTORY`.
     pub(crate) cache_directory: Option<PathBuf>,
+    /// `PACKHORSE_CACHE`: `always`, `never`, else where it saves time.
+    pub(crate) cache: Option<String>,
     /// `KOPIA_PERSIST_CREDENTIALS_ON_CONNECT`.
     pub(crate) persist_credentials: Option<bool>,
     /// `KOPIA_SNAPSHOT_FAIL_FAST`.
@@ -85,6 +87,7 @@ impl Environment {
             password: secret("KOPIA_PASSWORD"),
             new_password: secret("KOPIA_NEW_PASSWORD"),
             cache_directory: variable("KOPIA_CACHE_DIRECTORY").map(PathBuf::from),
+            cache: variable("PACKHORSE_CACHE").map(|value| value.to_string_lossy().into_owned()),
             persist_credentials: switch("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"),
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
             mirror: variable("PACKHORSE_MIRROR").map(PathBuf::from),

@@ -30,7 +30,13 @@ impl RepositoryFormat {
         self.purpose_key(format_key, unique_id, "maintenance schedule", 32)
     }
 
-    /// The key under which local caches are checked.
+    /// The key under which the files of this program's cache are named and checked.
+    pub fn disk_cache_key(&self, format_key: &Secret, unique_id: &[u8]) -> Secret {
+        let secret = self.derived_secret(format_key).expose();
+        crypto::hkdf_sha256(secret, unique_id, b"packhorse local cache", 32)
+    }
+
+    /// The key under which Kopia's local caches are checked.
     pub fn cache_key(&self, format_key: &Secret, unique_id: &[u8]) -> Secret {
         let secret = self.derived_secret(format_key).expose();
         crypto::hkdf_sha256(secret, unique_id, b"local-cache-integrity", 16)

@@ -6,9 +6,11 @@ use super::{Error, Result};
 use crate::base::file;
 use crate::base::gojson::{self, is_zero};
 use crate::blob::{ConnectionInfo, Limits};
+use crate::cache::{CacheLimits, CacheOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Mode of a new connection file.
 const FILE_MODE: u32 = 0o600;
@@ -147,6 +149,43 @@ impl ConnectionFile {
             self.caching.as_ref().map(|caching| &caching.cache_directory).filter(|text| !text.is_empty())?;
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         Some(folder.join(text))
+    }
+}
+
+impl CachingOptions {
+    /// The key of how long metadata stays, in seconds.
+    pub const METADATA_AGE: &str = "minMetadataSweepAge";
+    /// The key of how long contents stay, in seconds.
+    pub const CONTENT_AGE: &str = "minContentSweepAge";
+    /// The key of how long Kopia keeps opened indexes, in seconds.
+    pub const INDEX_AGE: &str = "minIndexSweepAge";
+
+    /// The cache in `folder`; none if there is to be none.
+    pub fn cache(&self, folder: PathBuf) -> Option<CacheOptions> {
+        let limits = |soft: i64, hard: i64, age: &str, default: Duration| CacheLimits {
+            soft_bytes: u64::try_from(soft).unwrap_or(0),
+            hard_bytes: u64::try_from(hard).ok().filter(|bytes| *bytes > 0),
+            sweep_age: self.sweep_age(age).unwrap_or(default),
+        };
+        let metadata = limits(
+            self.max_metadata_cache_size,
+            self.metadata_cache_size_limit_bytes,
+            Self::METADATA_AGE,
+            CacheOptions::METADATA_SWEEP_AGE,
+        );
+        let contents = limits(
+            self.max_cache_size,
+            self.content_cache_size_limit_bytes,
+            Self::CONTENT_AGE,
+            CacheOptions::CONTENT_SWEEP_AGE,
+        );
+        (contents.soft_bytes > 0).then_some(CacheOptions { folder, metadata, contents })
+    }
+
+    /// How long what is kept stays, by one of the keys above.
+    pub fn sweep_age(&self, key: &str) -> Option<Duration> {
+        let seconds = self.other.get(key)?.as_f64().filter(|seconds| *seconds > 0.0)?;
+        Duration::try_from_secs_f64(seconds).ok()
     }
 }
 

@@ -3,6 +3,8 @@
 use super::{Environment, Error, Result};
 use crate::base::{Clock, Entropy, Secret, Timestamp};
 use crate::blob::{Mirrored, Storage, StorageExt};
+use crate::blob::{Storage, StorageExt};
+use crate::cache::CacheOptions;
 use crate::crypto::{self, BlobCrypto, Ecc};
 use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub struct OpenOptions {
     pub format_lifetime: Option<Duration>,
     /// The store again, if it is one with a mirror: then the mirror is kept up to date.
     pub mirrored: Option<Arc<Mirrored>>,
+    /// Keeps what never changes on disk.
+    pub cache: Option<CacheOptions>,
     /// Ends the wait when it is set.
     pub cancel: Option<Arc<AtomicBool>>,
 }

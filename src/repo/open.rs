@@ -7,6 +7,9 @@ use super::retention::retention;
 use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
 use crate::base::{Clock, Entropy, Secret, error_chain};
 use crate::blob::{Locking, Mirrored, Storage};
+use crate::base::{Clock, Entropy, Secret};
+use crate::blob::{Locking, Storage};
+use crate::cache::Cached;
 use crate::content::{ContentFormat, ContentReader, Warn};
 use crate::format::{self, BlobConfig, RepositoryFormat};
 use crate::index::IndexBlobs;
@@ -82,6 +85,7 @@ impl Repository {
         let splitter = find_splitter(&documents.format)?;
         let content_format = content_format(&documents)?;
         let (format, unique_id) = (documents.format.clone(), documents.blob.unique_id.clone());
+        let storage = with_cache(storage, options, &documents, &environment);
         let storage = Locking::around(storage, retention(&config)?);
         let guarded = Guarded::new(storage, environment.clone(), options.clone(), documents);
         let epochs = guarded.epochs().clone();
@@ -194,6 +198,18 @@ impl Repository {
         }
         RepositoryWriter::new(self, options)
     }
+}
+
+fn with_cache(
+    storage: Arc<dyn Storage>,
+    options: &OpenOptions,
+    documents: &Documents,
+    environment: &Environment,
+) -> Arc<dyn Storage> {
+    let Some(cache) = &options.cache else { return storage };
+    let key = documents.format.disk_cache_key(&documents.key, &documents.blob.unique_id);
+    let (clock, warn) = (Arc::clone(&environment.clock), Arc::clone(&environment.warn));
+    Arc::new(Cached::new(storage, cache, &key, clock, warn))
 }
 
 fn find_splitter(format: &RepositoryFormat) -> Result<Arc<dyn Splitter>> {

@@ -2,11 +2,12 @@
 
 use packhorse::base::{Clock, Counters, FixedClock, MIB, MemoryBudget, SeededEntropy, Timestamp};
 use packhorse::blob::{Memory, Storage, StorageExt};
+use packhorse::cache::CacheOptions;
 use packhorse::crypto::PBKDF2_SHA256_600000;
 use packhorse::format::NewFormat;
 use packhorse::policy::{PolicyTree, SourceInfo};
 use packhorse::repo::{
-    self, ClientIdentity, CreateOptions, Environment, Repository, RepositoryWriter, WriteOptions,
+    self, ClientIdentity, CreateOptions, Environment, OpenOptions, Repository, RepositoryWriter, WriteOptions,
 };
 use packhorse::snapshot::{Catalog, SnapshotManifest, UploadOptions, Uploaded, upload};
 use std::path::Path;
@@ -20,7 +21,7 @@ const NOW: &str = "2026-11-24T00:00:00Z";
 pub(crate) const PACK_BYTES: u64 = 10 * MIB;
 
 /// Password of every repository made here.
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A clock standing at a fixed moment after the making of all fixtures.
 pub(crate) fn clock() -> Arc<FixedClock> {
@@ -86,6 +87,19 @@ impl World {
     /// Opens the repository; no two openings draw the same random bytes.
     pub(crate) fn open(&self) -> Repository {
         self.open_through(self.storage.clone())
+    }
+
+    /// Opens the repository through a wrapper of its store, with a cache; warnings go to `warn`.
+    pub(crate) fn open_cached(
+        &self,
+        storage: Arc<dyn Storage>,
+        cache: CacheOptions,
+        warn: packhorse::content::Warn,
+    ) -> Repository {
+        let seed = self.runs.fetch_add(1, Ordering::Relaxed);
+        let environment = Environment { warn, ..environment(self.clock.clone(), seed) };
+        let options = OpenOptions { cache: Some(cache), ..OpenOptions::default() };
+        Repository::open_with(storage, &PASSWORD.into(), alice(), environment, &options).unwrap()
     }
 
     /// Opens the repository through a wrapper of its store.

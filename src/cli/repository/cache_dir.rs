@@ -3,6 +3,7 @@
 use crate::cli::Result;
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
+use packhorse::cache::SUBFOLDER;
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path, PathBuf};
 
@@ -69,6 +70,12 @@ pub(super) fn forget_format(ctx: &Context) -> Result<()> {
 /// Removes what is known to be cache from a folder that is marked as one, and the folder if nothing else is in it.
 /// Failing to is no failure of the command: a cache costs room, nothing else.
 pub(super) fn remove_known(folder: &Path) {
+    let own = folder.join(SUBFOLDER);
+    if own.join(TAG).is_file()
+        && let Err(error) = std::fs::remove_dir_all(&own).or_else(unless_missing)
+    {
+        tracing::warn!(%error, "cannot remove the cache {}", own.display());
+    }
     if !folder.join(TAG).is_file() {
         return;
     }

@@ -103,7 +103,8 @@ const PLACES_SHOWN: usize = 10;
 pub(crate) fn run(ctx: &Context, args: &Args) -> Result<()> {
     // Where nothing may be written, nothing is noted.
     let notes = args.max_age.is_some() && !ctx.connection()?.client.readonly;
-    let repository = ctx.open_repository(notes)?;
+    // What is to be proven is in the store, and not in a cache.
+    let repository = ctx.open_without_cache(notes)?;
     let (roots, rootless) = roots(ctx, args, &repository)?;
     let threads = (repository.storage().parallelism() / THREADS_DIVISOR).max(1) as i64;
     let pool = ctx.thread_pool(if args.file_parallelism > 0 { args.file_parallelism } else { threads })?;
