@@ -2,6 +2,7 @@
 //! a server or the line to it can fail.
 
 mod failures;
+mod tls;
 
 use crate::support::programs::{IDENTITY, Program};
 use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};

@@ -54,6 +54,10 @@ impl Scene<'_> {
         }
         let head = call.head();
         match error {
+            // What cannot be read in an answer of success.
+            SdkError::ServiceError(context) if head.status < 300 => {
+                self.of_strange_answer(error, context.raw().body().bytes().unwrap_or_default(), &head).into()
+            }
             SdkError::ServiceError(context) => {
                 let body = context.raw().body().bytes().unwrap_or_default();
                 let code = context.err().code().unwrap_or_default();
@@ -81,9 +85,12 @@ impl Scene<'_> {
         if has("dns error") || has("failed to lookup address") {
             return Cause::HostUnknown { host };
         }
-        if let Some(text) = texts.iter().find(|text| text.contains("invalid peer certificate")) {
-            let detail = text.rsplit("certificate: ").next().unwrap_or_default();
-            return Cause::Untrusted { host, detail: plain(detail) };
+        if let Some(error) = find::<rustls::Error>(error) {
+            let detail = plain(&error.to_string());
+            return match error {
+                rustls::Error::InvalidCertificate(_) => Cause::Untrusted { host, detail },
+                _ => Cause::Handshake { host, detail },
+            };
         }
         let is_connecting = has("client error (Connect)") || has("tcp connect error");
         match find::<IoError>(error).map(IoError::kind) {
@@ -149,10 +156,9 @@ impl Scene<'_> {
                 Cause::ExpiredToken
             }
             "PermanentRedirect" | "TemporaryRedirect" => Cause::WrongRegion { region: region() },
-            "AuthorizationHeaderMalformed" if message.contains("region") => {
-                Cause::WrongRegion { region: region() }
-            }
-            "AuthorizationHeaderMalformed" => Cause::UnknownKey,
+            // Amazon says the same of a key id that cannot be one.
+            "AuthorizationHeaderMalformed" if message.contains("akid") => Cause::UnknownKey,
+            "AuthorizationHeaderMalformed" => Cause::WrongRegion { region: region() },
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
                 Cause::AccessDenied { operation, code: shown }
             }
@@ -222,27 +228,24 @@ fn lacking(error: &CredentialsError) -> &'static str {
     }
 }
 
-/// The first error of a type among an error and its sources, looking into what `io::Error` wraps, too.
+/// The first error of a type among an error and its sources.
 fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    links(error).find_map(<dyn StdError>::downcast_ref)
 }
 
 /// What an error and its sources say.
 fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        all.push(error.to_string());
-        next = error.source();
-    }
-    all
+    links(error).map(ToString::to_string).collect()
+}
+
+/// An error and its sources. What an `io::Error` wraps is one: its own `source` passes over it.
+fn links<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        match error.downcast_ref::<IoError>().and_then(IoError::get_ref) {
+            Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// The beginning of a text of the TLS library, which names certificates and hosts only.
