@@ -89,10 +89,7 @@ pub enum Error {
         source: std::sync::Arc<index::Error>,
     },
     /// The format blob or the settings beside it have no content.
-    #[error(
-        "{name} is empty or all zeroes: its writer or the volume has crashed; restore it from a copy, or from a pack \
-         of the repository"
-    )]
+    #[error("{name} is empty or all zeroes: its writer or the volume has crashed; restore it from a copy")]
     Void {
         /// The blob.
         name: &'static str,

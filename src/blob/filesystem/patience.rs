@@ -6,8 +6,8 @@
 //!
 //! A blob must be there when its name is a long one: nobody guesses names of random digits, they come from an index or
 //! a listing. Short names, such as that of the format, are asked for to find out whether they exist, and are answered
-//! at once. A repository that really lacks blobs does not cost two seconds for each: after a few that were waited for in
-//! vain, folders are still opened anew, but nothing is waited for until waiting has helped again.
+//! at once. A repository that really lacks blobs does not cost two seconds for each: after one that was waited for in
+//! vain, folders are still opened anew, but nothing is waited for until that has helped.
 
 use super::layout::MAX_NON_SHARDED_LENGTH;
 use super::{Filesystem, Place};
@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Looks at what should be there; their pauses add up to 2.1 s.
 const LOOKS: Backoff = Backoff::of_attempts(7);
-/// So many waits in vain end the waiting.
-const VAIN_MAX: u32 = 3;
+/// So many waits in vain end the waiting: what follows one missing blob is most often another.
+const VAIN_MAX: u32 = 1;
 /// Entries of a folder that are read so that the client asks the server: the first ones do.
 const ENTRIES_MAX: usize = 4096;
 
