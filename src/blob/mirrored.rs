@@ -171,7 +171,7 @@ fn is_out_of_reach(error: &Error) -> bool {
 }
 
 impl Storage for Mirrored {
-    pass_on!(primary: barrier, adopt, extend_retention, capacity, is_read_only);
+    pass_on!(primary: barrier, adopt, extend_retention, capacity, is_read_only, parallelism);
 
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         self.primary.get(id, range).or_else(|error| {

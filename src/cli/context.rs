@@ -10,8 +10,7 @@ use super::switches;
 use super::times::Zone;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
-use packhorse::blob::Storage;
-use packhorse::blob::{self, OpenMode, ReadOnly, Storage};
+use packhorse::blob::{self, Storage};
 use packhorse::cache::CacheOptions;
 use packhorse::content::ClientIdentity;
 use packhorse::repo::{
@@ -191,9 +190,6 @@ impl Context {
 
     /// Opens the repository that the connection file leads to.
     pub(crate) fn open_repository(&self, write: bool) -> Result<Repository> {
-        let (connection, store, password) = self.connected(write)?;
-        let options = self.open_options(Some(&connection.client))?;
-        self.open_in(store, &password, self.identity(&connection), options)
         self.open_connected(write, |connection, storage| self.cache(connection, storage))
     }
 
@@ -207,10 +203,10 @@ impl Context {
         write: bool,
         cache: impl FnOnce(&ConnectionFile, &dyn Storage) -> Result<Option<CacheOptions>>,
     ) -> Result<Repository> {
-        let (connection, storage, password) = self.connected(write)?;
-        let cache = cache(&connection, storage.as_ref())?;
+        let (connection, store, password) = self.connected(write)?;
+        let cache = cache(&connection, store.storage.as_ref())?;
         let options = OpenOptions { cache, ..self.open_options(Some(&connection.client))? };
-        self.open_storage_with(storage, &password, self.identity(&connection), &options)
+        self.open_in(store, &password, self.identity(&connection), options)
     }
 
     /// Opens the format of that repository to change it.
@@ -261,6 +257,8 @@ impl Context {
     ) -> Result<Repository> {
         let options = OpenOptions { mirrored: store.mirrored, ..options };
         self.open_storage_with(store.storage, password, identity, &options)
+    }
+
     /// The cache folder of a connection: that of the variable, if it is absolute, else that in the file.
     pub(crate) fn cache_folder(&self, connection: &ConnectionFile) -> Result<Option<PathBuf>> {
         let given = self.environment.cache_directory.as_ref().filter(|folder| folder.is_absolute());
@@ -281,13 +279,6 @@ impl Context {
             return Ok(None);
         };
         Ok(if is_useful { caching.cache(folder) } else { None })
-    }
-
-    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
-        let info = connection.store(path).explain(OPENING)?;
-        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
-        let storage = traffic::limited(self, storage, connection, path).explain(OPENING)?;
-        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.

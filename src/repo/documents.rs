@@ -3,7 +3,6 @@
 use super::{Environment, Error, Result};
 use crate::base::{Clock, Entropy, Secret, Timestamp};
 use crate::blob::{Mirrored, Storage, StorageExt};
-use crate::blob::{Storage, StorageExt};
 use crate::cache::CacheOptions;
 use crate::crypto::{self, BlobCrypto, Ecc};
 use crate::format::{self, BlobConfig, CONFIG_BLOB, FormatBlob, REPOSITORY_BLOB, RepositoryFormat};

@@ -7,8 +7,6 @@ use super::retention::retention;
 use super::{ClientIdentity, Error, RepositoryWriter, Result, WriteOptions};
 use crate::base::{Clock, Entropy, Secret, error_chain};
 use crate::blob::{Locking, Mirrored, Storage};
-use crate::base::{Clock, Entropy, Secret};
-use crate::blob::{Locking, Storage};
 use crate::cache::Cached;
 use crate::content::{ContentFormat, ContentReader, Warn};
 use crate::format::{self, BlobConfig, RepositoryFormat};

@@ -240,7 +240,7 @@ fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
 
 /// An error and its sources. What an `io::Error` wraps is one: its own `source` passes over it.
 fn links<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| {
+    std::iter::successors(Some(error), |&error| {
         match error.downcast_ref::<IoError>().and_then(IoError::get_ref) {
             Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
             None => error.source(),
