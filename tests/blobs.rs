@@ -2,6 +2,7 @@
 
 mod collection;
 mod provider;
+mod shards;
 
 use crate::support::programs::{Program, text};
 use crate::support::trees::{self, Dice};

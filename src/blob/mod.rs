@@ -36,6 +36,7 @@ pub(crate) mod pass_on;
 mod read_only;
 mod recording;
 pub mod remote;
+mod reshard;
 mod retrying;
 mod s3;
 mod storage;
@@ -56,6 +57,7 @@ pub use memory::Memory;
 pub use mirrored::Mirrored;
 pub use read_only::ReadOnly;
 pub use recording::Recording;
+pub use reshard::{LayoutChange, Reshard};
 pub use retrying::Retrying;
 pub use s3::{S3, S3Options, r2_endpoint};
 pub use storage::{

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The file that holds the layout; it has no [`SUFFIX`].
-pub(super) const LAYOUT_FILE: &str = ".shards";
+pub(in crate::blob) const LAYOUT_FILE: &str = ".shards";
 /// What the name of every blob's file ends in.
-pub(super) const SUFFIX: &str = ".f";
+pub(in crate::blob) const SUFFIX: &str = ".f";
 /// Names up to this many bytes stay in the root when a layout is made.
 pub(super) const MAX_NON_SHARDED_LENGTH: i64 = 20;
 
 /// How names are cut into folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Layout {
+pub(in crate::blob) struct Layout {
     default: Vec<u32>,
     #[serde(rename = "maxNonShardedLength")]
     max_non_sharded_length: i64,
@@ -47,7 +47,7 @@ struct OverrideDocument {
 
 impl Layout {
     /// The layout of a store that has none yet.
-    pub(super) fn of_widths(widths: &[u32]) -> Self {
+    pub(in crate::blob) fn of_widths(widths: &[u32]) -> Self {
         Self {
             default: widths.to_vec(),
             max_non_sharded_length: MAX_NON_SHARDED_LENGTH,
@@ -57,7 +57,7 @@ impl Layout {
 
     /// Reads a `.shards` file. Bytes after the first JSON value are ignored, as Kopia does; negative widths, on which
     /// Kopia panics, are refused.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(in crate::blob) fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         let document = Document::deserialize(&mut serde_json::Deserializer::from_slice(text))?;
         let overrides = document.overrides.unwrap_or_default().into_iter().map(|entry| Override {
             prefix: entry.prefix.unwrap_or_default(),
@@ -71,12 +71,12 @@ impl Layout {
     }
 
     /// The content of the `.shards` file, as Kopia writes it.
-    pub(super) fn to_file(&self) -> Vec<u8> {
+    pub(in crate::blob) fn to_file(&self) -> Vec<u8> {
         gojson::to_line(self).expect("numbers and strings always serialise")
     }
 
     /// The names of the folders above a blob's file, and what is left of its name.
-    pub(super) fn split<'a>(&self, id: &'a str) -> (Vec<&'a str>, &'a str) {
+    pub(in crate::blob) fn split<'a>(&self, id: &'a str) -> (Vec<&'a str>, &'a str) {
         let mut folders = Vec::new();
         let mut rest = id;
         if i64::try_from(id.len()).is_ok_and(|length| length <= self.max_non_sharded_length) {
@@ -100,7 +100,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::InvalidName`] when a piece of the name would be the folder `.` or `..`.
-    pub(super) fn path(&self, id: &BlobId) -> Result<PathBuf> {
+    pub(in crate::blob) fn path(&self, id: &BlobId) -> Result<PathBuf> {
         let (folders, rest) = self.split(id.as_str());
         if folders.iter().any(|folder| matches!(*folder, "." | "..")) {
             return Err(Error::InvalidName { name: id.as_str().to_owned() });
@@ -108,6 +108,27 @@ impl Layout {
         let mut path: PathBuf = folders.iter().collect();
         path.push(format!("{rest}{SUFFIX}"));
         Ok(path)
+    }
+
+    /// Folder widths of blobs without an override.
+    pub(in crate::blob) fn set_default(&mut self, widths: Vec<u32>) {
+        self.default = widths;
+    }
+
+    /// Names up to so many bytes stay in the root.
+    pub(in crate::blob) fn set_max_non_sharded_length(&mut self, length: i64) {
+        self.max_non_sharded_length = length;
+    }
+
+    /// Takes the widths of a prefix away.
+    pub(in crate::blob) fn remove_override(&mut self, prefix: &str) {
+        self.overrides.retain(|entry| entry.prefix != prefix);
+    }
+
+    /// Gives a prefix widths of its own.
+    pub(in crate::blob) fn set_override(&mut self, prefix: &str, shards: Vec<u32>) {
+        self.remove_override(prefix);
+        self.overrides.push(Override { prefix: prefix.to_owned(), shards });
     }
 
     fn widths(&self, id: &str) -> &[u32] {

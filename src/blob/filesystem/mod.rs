@@ -18,6 +18,7 @@
 
 mod layout;
 mod leftovers;
+pub(super) mod layout;
 mod list;
 mod mounted;
 mod options;
