@@ -5,8 +5,8 @@
 use super::{Error, Result, SafetyParameters};
 use crate::base::Timestamp;
 use crate::blob::{self, BlobId, BlobMetadata, Storage, StorageExt};
-use crate::content::{SessionInfo, session_of};
-use crate::index::MergedIndex;
+use crate::content::{self, SessionInfo, session_of};
+use crate::index::{ActiveSet, MergedIndex};
 use crate::repo::Repository;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,12 +104,22 @@ fn used_packs(index: &MergedIndex) -> HashSet<BlobId> {
     index.packs().into_iter().collect()
 }
 
-/// Reading the index has proved that each of its blobs is whole; those without a byte were passed over.
+/// Reads every index blob that counts once more, one after the other: the index in memory may lack what could not be read.
 fn check_index(repository: &Repository) -> Result<()> {
-    let index = repository.contents().index_blobs().active();
-    let index = index.map_err(|source| crate::content::Error::Index { action: "list the index", source })?;
-    let empty = index.blobs.iter().chain(&index.set_aside).find(|blob| blob.length == 0);
-    empty.map_or(Ok(()), |blob| Err(Error::EmptyIndex { blob: blob.id.clone() }))
+    let index_blobs = repository.contents().index_blobs();
+    let failed = |source| content::Error::Index { action: "check the index", source };
+    let active = index_blobs.active().map_err(failed)?;
+    if let Some(blob) = active.set_aside.first() {
+        return Err(Error::EmptyIndex { blob: blob.id.clone() });
+    }
+    for blob in active.blobs {
+        let id = blob.id.clone();
+        let alone = ActiveSet { blobs: vec![blob], set_aside: Vec::new(), deletion_watermark: i64::MIN };
+        if index_blobs.load(&alone, &|_| {}).map_err(failed)?.is_empty() {
+            return Err(Error::EmptyIndex { blob: id });
+        }
+    }
+    Ok(())
 }
 
 /// When the newest marker of each session was written.

@@ -90,10 +90,16 @@ fn nothing_goes_when_it_is_not_certain_what_is_in_use() {
     world.storage.delete(&marker).unwrap();
     let index = world.storage.list_all("x").unwrap().remove(0);
     let bytes = world.storage.get(&index.id, None).unwrap();
-    world.storage.put_now(&index.id, b"").unwrap();
-    let refused = collect(&world.open(), NONE).unwrap_err();
-    assert!(matches!(refused, Error::EmptyIndex { .. }), "{refused}");
-    assert_eq!(refused.class(), ErrorClass::Corrupt);
+    let damaged = |by: &[u8]| {
+        world.storage.put_now(&index.id, by).unwrap();
+        let refused = collect(&repository, NONE).unwrap_err();
+        assert_eq!(refused.class(), ErrorClass::Corrupt, "{refused}");
+        refused
+    };
+    assert!(matches!(damaged(b""), Error::EmptyIndex { .. }));
+    damaged(&vec![0; bytes.len()]);
+    damaged(b"no index");
+    damaged(&bytes[..bytes.len() - 1]);
     world.storage.put_now(&index.id, &bytes).unwrap();
     assert_eq!(left(&world, &orphans), orphans.len());
     let stopped = collect_blobs(&world.open(), NONE, &AtomicBool::new(true));
