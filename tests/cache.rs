@@ -1,5 +1,6 @@
 //! The cache on disk: it saves requests, and whatever happens to it, results are as without it.
 
+use crate::cli::Home;
 use crate::support::world::{PASSWORD, World, noise, small_format, snapshot};
 use packhorse::base::{Counters, MemoryBudget};
 use packhorse::blob::{Call, Fault, Faulty, Operation, Recording, Storage};
@@ -315,4 +316,87 @@ fn what_is_deleted_in_the_store_is_dropped() {
     repository.storage().delete(&ids[0]).unwrap();
     repository.storage().delete_many(&ids[1..]).unwrap();
     assert!(kept(&scene.cache()).len() <= before - ids.len());
+}
+
+const ALWAYS: [(&str, Option<&str>); 1] = [("PACKHORSE_CACHE", Some("always"))];
+
+fn cached_home() -> (Home, String) {
+    let home = Home::connected();
+    fs::create_dir(home.path("data")).unwrap();
+    for number in 0..20 {
+        write(&home.path(&format!("data/{number}")), &noise(number, 3000));
+    }
+    let data = home.path("data").to_str().unwrap().to_owned();
+    home.run_with(&["snapshot", "create", &data], &ALWAYS).expect(0);
+    (home, data)
+}
+
+/// The line of `cache info` for a part.
+fn line(home: &Home, part: &str) -> Option<String> {
+    let stdout = home.run(&["cache", "info"]).expect(0).stdout;
+    stdout.lines().find(|line| line.contains(&format!("/{part}: "))).map(str::to_owned)
+}
+
+#[test]
+fn a_folder_nearby_has_no_cache_unless_asked_for() {
+    let home = Home::connected();
+    home.run(&["snapshot", "create", home.path("repo").to_str().unwrap()]).expect(0);
+    assert!(!home.path("cache").exists());
+    assert!(home.run(&["cache", "sync"]).expect(0).stderr.contains("without a cache"));
+    let (home, data) = cached_home();
+    assert!(home.path("cache/packhorse/metadata").exists());
+    home.run_with(&["cache", "set", "--content-cache-size-mb=0"], &ALWAYS).expect(0);
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(home.config()).unwrap()).unwrap();
+    assert_eq!(config["caching"], serde_json::json!({}));
+    home.run(&["cache", "info"]).expect(1);
+    fs::remove_dir_all(home.path("cache")).unwrap();
+    home.run_with(&["snapshot", "create", &data], &ALWAYS).expect(0);
+    assert!(!home.path("cache").exists(), "cacheless");
+}
+
+#[test]
+fn the_cache_is_described_changed_cleared_and_filled() {
+    let (home, _) = cached_home();
+    let cache = home.path("cache");
+    assert_eq!(home.run(&["cache", "info", "--path"]).expect(0).stdout, format!("{}\n", cache.display()));
+    let full = line(&home, "metadata").unwrap();
+    assert!(full.contains("(soft limit: 5.2 GB, hard limit: none, min sweep age: 24h0m0s)"), "{full}");
+
+    home.run(&["cache", "set"]).expect(1);
+    let set = [
+        "cache",
+        "set",
+        "--metadata-cache-size-mb=44",
+        "--metadata-cache-size-limit-mb=441",
+        "--metadata-min-sweep-age=2h",
+        "--max-list-cache-duration=55s",
+    ];
+    home.run(&set).expect(0);
+    let changed = line(&home, "metadata").unwrap();
+    assert!(changed.contains("(soft limit: 44 MB, hard limit: 441 MB, min sweep age: 2h0m0s)"), "{changed}");
+
+    // What is not known to be cache stays.
+    write(&cache.join("mine"), b"precious");
+    fs::create_dir(cache.join("contents")).unwrap();
+    write(&cache.join("contents/mine"), b"precious");
+    home.run(&["cache", "clear", "--partial=contents"]).expect(0);
+    assert_eq!(line(&home, "metadata").unwrap(), changed);
+    home.run(&["cache", "clear"]).expect(0);
+    assert_eq!(line(&home, "metadata"), None);
+    assert!(cache.join("mine").exists() && cache.join("contents/mine").exists());
+    write(&cache.join("CACHEDIR.TAG"), b"Signature: 8a477f597d28d172789f06886806bc55\n");
+    home.run(&["cache", "clear"]).expect(0);
+    assert!(cache.join("mine").exists() && !cache.join("contents").exists());
+
+    home.run_with(&["cache", "sync"], &ALWAYS).expect(0);
+    let filled = line(&home, "metadata").unwrap();
+    home.run_with(&["cache", "sync"], &ALWAYS).expect(0);
+    assert_eq!(line(&home, "metadata").unwrap(), filled);
+    let listed = home.run(&["snapshot", "list", "--json"]).expect(0).json();
+    let root = listed[0]["rootEntry"]["obj"].as_str().unwrap().to_owned();
+    let said = home.run_with(&["cache", "prefetch", &format!("{root}/7"), &root], &ALWAYS).expect(0);
+    assert!(said.stderr.contains("prefetched 2 contents"), "{said:?}");
+    assert!(line(&home, "contents").unwrap().contains(": 1 files"), "the pack of that file");
+    home.run(&["repository", "disconnect"]).expect(0);
+    assert!(!cache.join(SUBFOLDER).exists() && cache.join("mine").exists());
 }

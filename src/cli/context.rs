@@ -198,6 +198,17 @@ impl Context {
         self.open_connected(write, |_, _| Ok(None))
     }
 
+    /// The same with a cache, if this connection uses one.
+    pub(crate) fn open_with_cache(&self) -> Result<Option<Repository>> {
+        let mut has_cache = false;
+        let repository = self.open_connected(false, |connection, storage| {
+            let cache = self.cache(connection, storage)?;
+            has_cache = cache.is_some();
+            Ok(cache)
+        })?;
+        Ok(has_cache.then_some(repository))
+    }
+
     fn open_connected(
         &self,
         write: bool,

@@ -8,6 +8,7 @@
 
 mod benchmark;
 mod blob;
+mod cache;
 mod context;
 mod demo;
 mod diff;
@@ -62,6 +63,9 @@ enum Command {
     /// Look at the blobs of the storage.
     #[command(subcommand)]
     Blob(blob::Command),
+    /// Show, change and fill the cache of a repository far away.
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Back up and restore a made-up folder, to see the program work.
     Demo(demo::Args),
     /// Show what differs between two directories in the repository.
@@ -95,6 +99,7 @@ fn dispatch(ctx: &Context, command: &Command) -> Result<()> {
     match command {
         Command::Benchmark(command) => benchmark::run(ctx, command),
         Command::Blob(command) => blob::run(ctx, command),
+        Command::Cache(command) => cache::run(ctx, command),
         Command::Demo(args) => demo::run(ctx, args),
         Command::Diff(args) => diff::run(ctx, args),
         Command::List(args) => list::run(ctx, args),

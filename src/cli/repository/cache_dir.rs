@@ -2,20 +2,23 @@
 
 use crate::cli::Result;
 use crate::cli::context::Context;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Explain, Failure};
 use packhorse::cache::SUBFOLDER;
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 /// What Kopia keeps in a cache folder.
 const FOLDERS: [&str; 7] =
     ["contents", "metadata", "indexes", "index-blobs", "own-writes", "blob-list", "server-contents"];
 const FILES: [&str; 2] = ["kopia.repository", "kopia.blobcfg"];
+/// What this program keeps in its folder there.
+const OWN_FOLDERS: [&str; 2] = ["contents", "metadata"];
 /// Marks a folder as a cache.
 const TAG: &str = "CACHEDIR.TAG";
 
 /// The cache folder of a new connection, absolute: as given, else named by the repository and the connection file.
-pub(super) fn choose(
+pub(crate) fn choose(
     ctx: &Context,
     given: Option<&Path>,
     unique_id: &[u8],
@@ -35,7 +38,7 @@ pub(super) fn choose(
 }
 
 /// `target` as seen from the folder `base`; both absolute.
-pub(super) fn relative_to(base: &Path, target: &Path) -> String {
+pub(crate) fn relative_to(base: &Path, target: &Path) -> String {
     let (base, target) = (cleaned(base), cleaned(target));
     let common = base.components().zip(target.components()).take_while(|(a, b)| a == b).count();
     let up = base.components().skip(common).map(|_| Component::ParentDir);
@@ -97,6 +100,33 @@ pub(super) fn remove_known(folder: &Path) {
             tracing::warn!(%error, "cannot remove the cache folder {}", folder.display());
         }
     }
+}
+
+/// Empties a cache folder, or a part of it by Kopia's name, as far as it is known to be cache.
+pub(crate) fn clear(folder: &Path, part: Option<&str>) -> Result<()> {
+    let own = folder.join(SUBFOLDER);
+    let mut known = Vec::new();
+    if own.join(TAG).is_file() {
+        known.extend(OWN_FOLDERS.map(|name| own.join(name)));
+    }
+    if folder.join(TAG).is_file() {
+        known.extend(FOLDERS.map(|name| folder.join(name)));
+        if part.is_none() {
+            FILES.iter().try_for_each(|name| super::remove_if_there(&folder.join(name)))?;
+        }
+    }
+    let is_meant = |path: &PathBuf| part.is_none_or(|part| path.file_name().is_some_and(|name| name == part));
+    for path in known.iter().filter(|path| is_meant(path)) {
+        std::fs::remove_dir_all(path)
+            .or_else(unless_missing)
+            .explain(format_args!("error removing cache directory {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Seconds as Go writes them; none for zero.
+pub(crate) fn seconds(duration: Duration) -> Option<serde_json::Number> {
+    if duration.is_zero() { None } else { super::filesystem::number(duration.as_secs_f64()) }
 }
 
 fn unless_missing(error: std::io::Error) -> std::io::Result<()> {

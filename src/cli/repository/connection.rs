@@ -2,7 +2,7 @@
 
 #![expect(clippy::doc_markdown, reason = "doc comments of flags are their help, which shows no backticks")]
 
-use super::{cache_dir, filesystem};
+use super::cache_dir::{self, seconds};
 use crate::cli::context::Context;
 use crate::cli::{Result, password, units};
 use packhorse::base::Secret;
@@ -18,30 +18,29 @@ const MIB: i64 = 1 << 20;
 const FORMAT_CACHE_NANOS: i64 = 15 * 60 * 1_000_000_000;
 const NEVER: i64 = -1;
 
-/// Flags of `connect` and `create`, before or after the provider. Those of caches are kept for Kopia: this program has
-/// no cache.
+/// Flags of `connect` and `create`, before or after the provider.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the switches of the command line")]
 pub(super) struct ConnectFlags {
     /// Folder for caches [env: KOPIA_CACHE_DIRECTORY]
     #[arg(long, global = true, value_name = "PATH")]
     cache_directory: Option<PathBuf>,
-    /// Size that Kopia's content cache should have.
+    /// Size that the cache of contents should have; 0 for no cache.
     #[arg(long, global = true, hide = true, default_value = "5000", value_name = "MB", value_parser = units::parse_integer)]
     content_cache_size_mb: i64,
-    /// Size that Kopia's content cache must not exceed.
+    /// Size that the cache of contents must not exceed.
     #[arg(long, global = true, hide = true, default_value = "0", value_name = "MB", value_parser = units::parse_integer)]
     content_cache_size_limit_mb: i64,
-    /// Size that Kopia's metadata cache should have.
+    /// Size that the cache of metadata should have.
     #[arg(long, global = true, hide = true, default_value = "5000", value_name = "MB", value_parser = units::parse_integer)]
     metadata_cache_size_mb: i64,
-    /// Size that Kopia's metadata cache must not exceed.
+    /// Size that the cache of metadata must not exceed.
     #[arg(long, global = true, hide = true, default_value = "0", value_name = "MB", value_parser = units::parse_integer)]
     metadata_cache_size_limit_mb: i64,
-    /// Youngest contents that Kopia's cache may drop.
+    /// Contents younger than this stay in the cache.
     #[arg(long, global = true, hide = true, value_parser = units::parse_duration)]
     content_min_sweep_age: Option<Duration>,
-    /// Youngest metadata that Kopia's cache may drop.
+    /// Metadata younger than this stays in the cache.
     #[arg(long, global = true, hide = true, value_parser = units::parse_duration)]
     metadata_min_sweep_age: Option<Duration>,
     /// Youngest indexes that Kopia's cache may drop.
@@ -174,9 +173,4 @@ impl ConnectFlags {
         }
         Ok(caching)
     }
-}
-
-/// Seconds as Go writes them; none for zero.
-fn seconds(duration: Duration) -> Option<serde_json::Number> {
-    if duration.is_zero() { None } else { filesystem::number(duration.as_secs_f64()) }
 }

@@ -1,6 +1,6 @@
 //! `repository`: create, connect, describe, change, disconnect.
 
-mod cache_dir;
+pub(crate) mod cache_dir;
 mod change_password;
 mod connect;
 mod connection;
