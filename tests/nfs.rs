@@ -249,8 +249,8 @@ fn what_another_client_has_just_written_is_waited_for() {
 
 #[test]
 fn what_is_not_there_is_not_waited_for_often() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
+    let Some(volume) = Volume::mount() else { return };
+    let store = open(&volume.root);
     let watch = Stopwatch::start();
     for n in 0..100 {
         assert!(store.get(&"kopia.repository".into(), None).unwrap_err().is_not_found());
@@ -260,7 +260,7 @@ fn what_is_not_there_is_not_waited_for_often() {
     for n in 0..100 {
         assert!(store.get(&format!("{PACK}{n}").as_str().into(), None).unwrap_err().is_not_found());
     }
-    assert!(watch.elapsed() < Duration::from_secs(8), "{:?}", watch.elapsed());
+    assert!(watch.elapsed() < Duration::from_secs(12), "{:?}", watch.elapsed());
 }
 
 #[test]

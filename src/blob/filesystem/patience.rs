@@ -6,20 +6,33 @@
 //!
 //! A blob must be there when its name is a long one: nobody guesses names of random digits, they come from an index or
 //! a listing. Short names, such as that of the format, are asked for to find out whether they exist, and are answered
-//! at once. A repository that really lacks blobs does not cost two seconds for each: after one that was waited for in
-//! vain, folders are still opened anew, but nothing is waited for until that has helped.
+//! at once; and so is everything on a disk of this machine. A repository that really lacks blobs does not cost two
+//! seconds for each: after some that were waited for in vain, folders are still opened anew, but nothing is waited for
+//! until that has helped.
 
 use super::layout::MAX_NON_SHARDED_LENGTH;
 use super::{Filesystem, Place};
 use crate::blob::backoff::Backoff;
 use crate::blob::{BlobId, ByteRange, Error, Result};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Looks at what should be there; their pauses add up to 2.1 s.
 const LOOKS: Backoff = Backoff::of_attempts(7);
 /// So many waits in vain end the waiting: what follows one missing blob is most often another.
-const VAIN_MAX: u32 = 1;
+const VAIN_MAX: u32 = 2;
+/// File systems of this machine's disks and memory, by the numbers of linux/magic.h (and ZFS's): what they say is so.
+const LOCAL: [u32; 8] = [
+    0xEF53,      // ext2 to ext4
+    0x5846_5342, // XFS
+    0x9123_683E, // Btrfs
+    0x2FC1_2FC1, // ZFS
+    0xF2F5_2010, // F2FS
+    0x0102_1994, // tmpfs
+    0x8584_58F6, // ramfs
+    0x794C_7630, // overlay
+];
 /// Entries of a folder that are read so that the client asks the server: the first ones do.
 const ENTRIES_MAX: usize = 4096;
 
@@ -27,6 +40,8 @@ const ENTRIES_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     vain: AtomicU32,
+    /// Whether the volume is a disk of this machine; asked for when it first matters.
+    is_local: OnceLock<bool>,
 }
 
 impl Patience {
@@ -53,7 +68,7 @@ impl Filesystem {
     ) -> Result<Vec<u8>> {
         let read = || self.retry(&place.file, || self.read_blob(id, &place.file, range));
         let mut outcome = read();
-        if !is_doubtful(id, &outcome) {
+        if !is_doubtful(id, &outcome) || *self.patience.is_local.get_or_init(|| is_local(&self.root)) {
             return outcome;
         }
         let was_patient = self.patience.is_left();
@@ -75,6 +90,11 @@ impl Filesystem {
         self.patience.learn(false);
         outcome
     }
+}
+
+/// Whether the volume is one that no other machine writes to.
+fn is_local(root: &Path) -> bool {
+    rustix::fs::statfs(root).is_ok_and(|volume| LOCAL.iter().any(|kind| volume.f_type as u32 == *kind))
 }
 
 /// Whether the answer may be due to what this machine remembers.
