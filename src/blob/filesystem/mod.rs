@@ -16,7 +16,6 @@
 //!
 //! Source: kopia `repo/blob/filesystem/filesystem_storage.go`, `repo/blob/sharded/sharded.go`.
 
-mod layout;
 mod leftovers;
 pub(super) mod layout;
 mod list;
