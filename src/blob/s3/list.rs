@@ -139,9 +139,12 @@ impl S3 {
         }
     }
 
-    /// One page, asked for again when that fails in passing: what was told before cannot be told again.
+    /// One page. All but the first are asked for again when that fails in passing: what was told before cannot be told
+    /// again, so nobody above repeats the listing then, as is done while nothing has been told.
     fn page(&self, prefix: &str, start: Option<&str>, token: Option<&str>) -> Result<Page> {
-        Backoff::KOPIA.run(&*self.clock, || {
+        let is_first = start.is_none() && token.is_none();
+        let attempts = if is_first { Backoff::of_attempts(1) } else { Backoff::KOPIA };
+        attempts.run(&*self.clock, || {
             self.ask_for_page(prefix, start, token)
                 .map_err(|fault| self.failed("list", &subject(prefix), fault))
         })
