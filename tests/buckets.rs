@@ -3,6 +3,7 @@
 
 mod failures;
 mod tls;
+mod versions;
 
 use crate::support::programs::{IDENTITY, Program};
 use crate::support::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
@@ -128,6 +129,25 @@ fn kopia_and_ours_take_turns_in_a_bucket() {
     let target = base.path().join("by-ours");
     ours.restore(&fourth, &target);
     assert_equal(&source, &target, Times::Exact);
+}
+
+/// Kopia's own proof that a store is good enough, on a server that ours works with.
+#[test]
+fn the_server_of_these_tests_satisfies_kopia() {
+    let Some(kopia) = Program::kopia() else { return };
+    let server = S3Server::start();
+    let flags = server.flags(&server.new_bucket());
+    kopia.ok(with("create", &flags, &[]));
+    kopia.ok([
+        "repository",
+        "validate-provider",
+        "--num-storage-connections=2",
+        "--concurrency-test-duration=3s",
+        "--put-blob-workers=2",
+        "--get-blob-workers=2",
+        "--get-metadata-workers=2",
+        "--list-blobs-workers=2",
+    ]);
 }
 
 /// The connection file of either program opens the repository in the other.

@@ -5,7 +5,7 @@ use crate::base::{Clock, Entropy};
 use std::time::Duration;
 
 /// Longest pause that a store may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// How often to try and how long to wait in between.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ impl Backoff {
 /// A time between nothing and `pause`.
 fn part_of(pause: Duration, entropy: &dyn Entropy) -> Duration {
     let share = u64::from_le_bytes(entropy.bytes());
-    Duration::from_nanos((pause.as_nanos() * u128::from(share) >> 64) as u64)
+    Duration::from_nanos(((pause.as_nanos() * u128::from(share)) >> 64) as u64)
 }
 
 fn is_retriable(error: &Error) -> bool {

@@ -29,8 +29,8 @@ const SHORT: Timeouts = Timeouts {
 };
 
 /// A request as it came in, without its body.
-struct Request {
-    head: String,
+pub(super) struct Request {
+    pub(super) head: String,
     body_bytes: usize,
 }
 
@@ -50,7 +50,7 @@ impl Request {
         Some(Self { head, body_bytes })
     }
 
-    fn skip_body(&self, socket: &mut TcpStream) {
+    pub(super) fn skip_body(&self, socket: &mut TcpStream) {
         let mut body = vec![0; self.body_bytes];
         socket.read_exact(&mut body).ok();
     }
@@ -59,7 +59,7 @@ impl Request {
 type Behaviour = dyn Fn(&mut TcpStream, &Request) + Send + Sync;
 
 /// Listens until the process ends; `behave` answers all but the question for the hidden document.
-fn server(behave: impl Fn(&mut TcpStream, &Request) + Send + Sync + 'static) -> String {
+pub(super) fn server(behave: impl Fn(&mut TcpStream, &Request) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let behave: Arc<Behaviour> = Arc::new(behave);

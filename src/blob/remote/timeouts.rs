@@ -27,10 +27,10 @@ impl Timeouts {
     /// For lines as they are.
     pub const DEFAULT: Self = Self {
         connect: Duration::from_secs(15),
-        first_byte: Duration::from_secs(60),
+        first_byte: Duration::from_mins(1),
         stall: Duration::from_secs(30),
         stall_bytes: 30,
-        attempt: Duration::from_secs(180),
+        attempt: Duration::from_mins(3),
         slowest_bytes_per_second: 8 << 10,
         unsent_bytes: 4 * MIB,
     };

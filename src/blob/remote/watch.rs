@@ -169,12 +169,7 @@ mod tests {
     fn what_does_not_move_is_ended() {
         let progress = Progress::default();
         progress.will_send(1000);
-        let stalled = outcome(&progress, |round| {
-            if round < 5 {
-                progress.sent(100)
-            }
-        })
-        .unwrap_err();
+        let stalled = outcome(&progress, |round| progress.sent(if round < 5 { 100 } else { 0 })).unwrap_err();
         assert!(matches!(stalled, Cause::Stalled { direction: Direction::Upload, bytes: 500, .. }));
 
         let progress = Progress::default();

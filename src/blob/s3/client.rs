@@ -21,7 +21,7 @@ pub(super) async fn client(
     timeouts: &Timeouts,
 ) -> Result<Client> {
     let transport = Transport::new(&trust(options, endpoint), timeouts)?;
-    let credentials = credentials::provider(options, &transport, &region).await?;
+    let credentials = credentials::provider(options, &region).await?;
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(endpoint.url())

@@ -1,11 +1,14 @@
 //! Who asks: keys of the connection, else what the machine provides; then, if there is one, the role they take.
 
-use super::S3Options;
 use super::transport::{Transport, Trust};
+use super::{S3Options, unusable};
 use crate::blob::Result;
 use crate::blob::remote::Timeouts;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_config::web_identity_token::{StaticConfiguration, WebIdentityTokenCredentialsProvider};
+use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use std::time::Duration;
@@ -15,26 +18,30 @@ const SOURCE: &str = "connection";
 const ROLE_SESSION: &str = "packhorse";
 
 /// What signs requests.
-pub(super) async fn provider(
-    options: &S3Options,
-    transport: &Transport,
-    region: &str,
-) -> Result<SharedCredentialsProvider> {
+pub(super) async fn provider(options: &S3Options, region: &str) -> Result<SharedCredentialsProvider> {
+    if !options.web_identity_token.is_empty() {
+        return Err(unusable("webIdentityToken is not supported: name a file (webIdentityTokenFile)"));
+    }
+    if !options.web_identity_token_file.is_empty() {
+        return web_identity(options, region);
+    }
     let own = match fixed(options) {
         Some(keys) => keys,
-        None => chain(region).await?,
+        None => chain(options, region).await?,
     };
     if options.role_arn.is_empty() {
         return Ok(own);
     }
-    let mut loader = plain_loader(transport.clone(), role_region(options, region)).credentials_provider(own);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(transport(options)?)
+        .region(Region::new(role_region(options, region)))
+        .credentials_provider(own);
     if !options.role_endpoint.is_empty() {
         loader = loader.endpoint_url(&options.role_endpoint);
     }
-    let session = Some(&options.session_name).filter(|name| !name.is_empty());
     let mut role = AssumeRoleProvider::builder(&options.role_arn)
         .region(Region::new(role_region(options, region)))
-        .session_name(session.map_or(ROLE_SESSION, String::as_str));
+        .session_name(session_name(options));
     if let Some(length) = session_length(&options.duration) {
         role = role.session_length(length);
     }
@@ -52,20 +59,43 @@ fn fixed(options: &S3Options) -> Option<SharedCredentialsProvider> {
 
 /// Environment, profile, web identity, container, instance: what Amazon's tools look at, in their order. Token services
 /// are public hosts and are trusted as the system does.
-async fn chain(region: &str) -> Result<SharedCredentialsProvider> {
-    let transport = Transport::new(&Trust::System, &Timeouts::DEFAULT)?;
-    let chain = aws_config::default_provider::credentials::DefaultCredentialsChain::builder()
-        .region(Region::new(region.to_owned()))
-        .configure(
-            aws_config::provider_config::ProviderConfig::default()
-                .with_http_client(transport)
-                .with_region(Some(Region::new(region.to_owned()))),
-        );
+async fn chain(options: &S3Options, region: &str) -> Result<SharedCredentialsProvider> {
+    let chain = DefaultCredentialsChain::builder().region(Region::new(region.to_owned())).configure(
+        ProviderConfig::default()
+            .with_http_client(transport(options)?)
+            .with_region(Some(Region::new(region.to_owned()))),
+    );
     Ok(SharedCredentialsProvider::new(chain.build().await))
 }
 
-fn plain_loader(transport: Transport, region: String) -> ConfigLoader {
-    aws_config::defaults(BehaviorVersion::latest()).http_client(transport).region(Region::new(region))
+/// Keys for a token of an identity provider, asked of Amazon's service.
+fn web_identity(options: &S3Options, region: &str) -> Result<SharedCredentialsProvider> {
+    let configuration = StaticConfiguration {
+        web_identity_token_file: options.web_identity_token_file.clone().into(),
+        role_arn: options.role_arn.clone(),
+        session_name: session_name(options),
+    };
+    let provider = WebIdentityTokenCredentialsProvider::builder()
+        .configure(
+            &ProviderConfig::default()
+                .with_http_client(transport(options)?)
+                .with_region(Some(Region::new(role_region(options, region)))),
+        )
+        .static_configuration(configuration)
+        .build();
+    Ok(SharedCredentialsProvider::new(provider))
+}
+
+/// The way to token services, which have TLS also where the bucket has none.
+fn transport(options: &S3Options) -> Result<Transport> {
+    let own =
+        Some(options.root_ca.as_slice()).filter(|pem| !pem.is_empty() && !options.role_endpoint.is_empty());
+    Transport::new(&own.map_or(Trust::System, Trust::Authorities), &Timeouts::DEFAULT)
+}
+
+fn session_name(options: &S3Options) -> String {
+    let name = Some(&options.session_name).filter(|name| !name.is_empty());
+    name.map_or_else(|| ROLE_SESSION.to_owned(), String::clone)
 }
 
 fn role_region(options: &S3Options, region: &str) -> String {

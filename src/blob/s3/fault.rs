@@ -155,10 +155,11 @@ impl Scene<'_> {
             "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired" => {
                 Cause::ExpiredToken
             }
-            "PermanentRedirect" | "TemporaryRedirect" => Cause::WrongRegion { region: region() },
             // Amazon says the same of a key id that cannot be one.
             "AuthorizationHeaderMalformed" if message.contains("akid") => Cause::UnknownKey,
-            "AuthorizationHeaderMalformed" => Cause::WrongRegion { region: region() },
+            "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed" => {
+                Cause::WrongRegion { region: region() }
+            }
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
                 Cause::AccessDenied { operation, code: shown }
             }

@@ -75,7 +75,7 @@ impl S3 {
     /// [`Error::Remote`], and [`Error::Other`] for options that make no sense.
     pub fn open(options: S3Options, timeouts: Timeouts, clock: Arc<dyn Clock>) -> Result<Arc<dyn Storage>> {
         if options.bucket.is_empty() || options.endpoint.is_empty() {
-            return Err(unusable("bucket and endpoint must be given".to_owned()));
+            return Err(unusable("bucket and endpoint must be given"));
         }
         let store = Self::connect(options, timeouts, clock)?;
         match store.options.point_in_time {
@@ -246,7 +246,7 @@ impl fmt::Debug for S3 {
 }
 
 /// A store cannot be made of these options.
-fn unusable(message: String) -> Error {
+fn unusable(message: &str) -> Error {
     Error::Other {
         message: format!("the options of the s3 store cannot be used: {message}"),
         class: ErrorClass::Invalid,

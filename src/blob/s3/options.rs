@@ -15,7 +15,6 @@ const NO_DURATION: &str = "0s";
 /// Source: kopia `repo/blob/s3/s3_options.go`.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", default, rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "they are Kopia's keys")]
 pub struct S3Options {
     /// The bucket.
     pub bucket: String,

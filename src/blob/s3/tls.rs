@@ -24,10 +24,10 @@ pub(super) fn check_authorities(pem: &[u8]) -> Result<()> {
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let added = certificate.map(|certificate| store.add(certificate));
         if !matches!(added, Ok(Ok(()))) {
-            return Err(unusable("rootCA holds something that is no certificate".to_owned()));
+            return Err(unusable("rootCA holds something that is no certificate"));
         }
     }
-    if store.is_empty() { Err(unusable("rootCA holds no PEM certificate".to_owned())) } else { Ok(()) }
+    if store.is_empty() { Err(unusable("rootCA holds no PEM certificate")) } else { Ok(()) }
 }
 
 /// A client that talks to whoever answers, as `--disable-tls-verification` wants it.

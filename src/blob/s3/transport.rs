@@ -68,7 +68,7 @@ impl Transport {
 
 fn with_tls(builder: ConnectorBuilder, store: TrustStore) -> Result<SharedHttpConnector> {
     let context = TlsContext::builder().with_trust_store(store).build();
-    let context = context.map_err(|error| super::unusable(format!("TLS cannot be set up: {error}")))?;
+    let context = context.map_err(|error| super::unusable(&format!("TLS cannot be set up: {error}")))?;
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
     Ok(SharedHttpConnector::new(builder.tls_provider(provider).tls_context(context).build()))
 }
