@@ -106,6 +106,38 @@ fn limits_slow_a_run_down_and_a_change_counts_while_it_goes_on() {
 }
 
 #[test]
+fn requests_are_counted_and_a_budget_warns_or_refuses() {
+    let home = Home::connected();
+    let run = home.run(&["snapshot", "list"]).expect(0);
+    assert!(!run.stderr.contains("Requests:") && run.stdout.is_empty(), "{run:?}");
+    let counted = home.run(&["snapshot", "list", "--json", "--request-counts"]).expect(0);
+    assert!(
+        counted.stderr.contains("Requests: 1 of class A, 4 of class B, 0 deletes; 0 B up"),
+        "{counted:?}"
+    );
+    counted.json();
+    let budget = |budget: &str, extra: &[&str]| {
+        let flag = format!("--request-budget-class-a={budget}");
+        home.run(&[&["snapshot", "list", flag.as_str()], extra].concat())
+    };
+    assert!(!budget("3", &[]).expect(0).stderr.contains("warning"));
+    let near = budget("2", &[]).expect(0);
+    assert!(near.stderr.contains("2 of the month's 2 requests of class A are used"), "{near:?}");
+    let over = budget("2", &[]).expect(0);
+    assert!(over.stderr.contains("going on all the same"), "{over:?}");
+    let refused = budget("2", &["--request-budget-enforce"]).expect(1);
+    assert!(refused.stderr.contains("3 of the month's 2"), "{refused:?}");
+    let by_variable =
+        [("PACKHORSE_REQUEST_BUDGET_CLASS_A", Some("1")), ("PACKHORSE_REQUEST_BUDGET_ENFORCE", Some("1"))];
+    home.run_with(&["snapshot", "list"], &by_variable).expect(1);
+    // A count that cannot be kept never costs a run.
+    let file = home.path("config/repository.config.requests");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert!(budget("2", &["--request-budget-enforce"]).expect(0).stderr.contains("cannot count"));
+}
+
+#[test]
 fn nonsense_in_the_connection_file_is_one_clear_error() {
     let home = Home::connected();
     let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(home.config()).unwrap()).unwrap();

@@ -8,6 +8,7 @@ use super::output::{LogLine, Output, Talk};
 use super::store::Store;
 use super::switches;
 use super::times::Zone;
+use super::traffic::Traffic;
 use super::units::Sizes;
 use packhorse::base::{Clock, Entropy, MemoryBudget, OsEntropy, Secret, SystemClock};
 use packhorse::blob::{self, Storage};
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     entropy: Arc<dyn Entropy>,
     cancel: OnceLock<Arc<AtomicBool>>,
     signal: Arc<AtomicUsize>,
+    traffic: Traffic,
 }
 
 impl Context {
@@ -56,6 +58,7 @@ impl Context {
             entropy: Arc::new(OsEntropy),
             cancel: OnceLock::new(),
             signal: Arc::new(AtomicUsize::new(0)),
+            traffic: Traffic::default(),
         })
     }
 
@@ -87,6 +90,11 @@ impl Context {
     /// How sizes are printed.
     pub(crate) fn sizes(&self) -> Sizes {
         Sizes { base_2: self.environment.sizes_in_base_2 }
+    }
+
+    /// What goes to and from stores.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Wall-clock time.
@@ -244,6 +252,8 @@ impl Context {
         }
         let path = self.config_path()?;
         let store = Store::open(self, &connection, &path, write)?;
+        super::requests::check(self)?;
+        let storage = self.open_store(&connection, &path, write)?;
         let password = self.password_to_open(&path)?;
         Ok((connection, store, password))
     }
@@ -290,6 +300,13 @@ impl Context {
             return Ok(None);
         };
         Ok(if is_useful { caching.cache(folder) } else { None })
+    }
+
+    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
+        let info = connection.store(path).explain(OPENING)?;
+        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
+        let storage = self.traffic.through(self, storage, connection, path).explain(OPENING)?;
+        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.

@@ -24,6 +24,12 @@ pub(crate) struct Environment {
     pub(crate) cache_directory: Option<PathBuf>,
     /// `PACKHORSE_CACHE`: `always`, `never`, else where it saves time.
     pub(crate) cache: Option<String>,
+    /// `PACKHORSE_REQUEST_BUDGET_CLASS_A`.
+    pub(crate) request_budget_class_a: Option<u64>,
+    /// `PACKHORSE_REQUEST_BUDGET_CLASS_B`.
+    pub(crate) request_budget_class_b: Option<u64>,
+    /// `PACKHORSE_REQUEST_BUDGET_ENFORCE`.
+    pub(crate) request_budget_enforce: bool,
     /// `KOPIA_PERSIST_CREDENTIALS_ON_CONNECT`.
     pub(crate) persist_credentials: Option<bool>,
     /// `KOPIA_SNAPSHOT_FAIL_FAST`.
@@ -88,6 +94,9 @@ impl Environment {
             new_password: secret("KOPIA_NEW_PASSWORD"),
             cache_directory: variable("KOPIA_CACHE_DIRECTORY").map(PathBuf::from),
             cache: variable("PACKHORSE_CACHE").map(|value| value.to_string_lossy().into_owned()),
+            request_budget_class_a: number("PACKHORSE_REQUEST_BUDGET_CLASS_A"),
+            request_budget_class_b: number("PACKHORSE_REQUEST_BUDGET_CLASS_B"),
+            request_budget_enforce: switch("PACKHORSE_REQUEST_BUDGET_ENFORCE").unwrap_or(false),
             persist_credentials: switch("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT"),
             snapshot_fail_fast: switch("KOPIA_SNAPSHOT_FAIL_FAST"),
             mirror: variable("PACKHORSE_MIRROR").map(PathBuf::from),
@@ -159,6 +168,10 @@ fn secret(name: &str) -> Option<packhorse::base::Secret> {
 
 fn switch(name: &str) -> Option<bool> {
     units::parse_bool(variable(name)?.to_str()?).ok()
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name)?.to_str()?.parse().ok()
 }
 
 /// The name of the user id in `/etc/passwd`, else `USER`, else `nobody`, as Kopia finds it.

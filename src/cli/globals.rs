@@ -12,6 +12,7 @@ const HEADING: &str = "Global options";
 /// Global flags that mean something here.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = HEADING)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the switches of the command line")]
 pub(crate) struct Globals {
     /// Connection file; a bare name is looked up in the configuration folder [env: KOPIA_CONFIG_PATH]
     #[arg(long, global = true, value_name = "FILE")]
@@ -58,6 +59,20 @@ pub(crate) struct Globals {
     /// Bytes to read from the store per second, instead of the limit of the connection; 0 for any number
     #[arg(long, global = true, value_name = "SIZE", value_parser = units::parse_size)]
     pub(crate) limit_download: Option<u64>,
+    /// Requests of class A (puts, listings) that a month may have; beyond that there is a warning
+    /// [env: PACKHORSE_REQUEST_BUDGET_CLASS_A]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) request_budget_class_a: Option<u64>,
+    /// Requests of class B (reads) that a month may have; beyond that there is a warning
+    /// [env: PACKHORSE_REQUEST_BUDGET_CLASS_B]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) request_budget_class_b: Option<u64>,
+    /// Refuse to run when the month's budget of requests is used up [env: PACKHORSE_REQUEST_BUDGET_ENFORCE]
+    #[arg(long, global = true)]
+    pub(crate) request_budget_enforce: bool,
+    /// Say how many requests the run cost, also where they cost nothing
+    #[arg(long, global = true)]
+    pub(crate) request_counts: bool,
     /// Name of this client in an upgrade of the repository's format [env: KOPIA_REPO_UPGRADE_OWNER_ID]
     #[arg(long, global = true, hide = true, value_name = "NAME")]
     pub(crate) upgrade_owner_id: Option<String>,

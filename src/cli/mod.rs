@@ -26,6 +26,7 @@ mod policy;
 mod private_folder;
 mod progress;
 mod repository;
+mod requests;
 mod restore;
 mod show;
 mod snapshot;
@@ -128,6 +129,7 @@ pub(crate) fn main() -> ExitCode {
     match Context::new(cli.globals, Environment::read()) {
         Ok(ctx) => {
             let outcome = dispatch(&ctx, &command).and_then(|()| ctx.finish());
+            ctx.traffic().report(&ctx);
             exit::of_command(&ctx, outcome)
         }
         Err(failure) => exit::of_failure(&failure),

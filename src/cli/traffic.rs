@@ -1,27 +1,47 @@
-//! What is between the commands and the store of a connection: limits.
+//! What is between the commands and the store of a connection: counts and limits.
 
-use super::Result;
 use super::context::Context;
-use packhorse::blob::{Limits, Storage, Throttle, Throttled};
+use super::{Result, requests};
+use packhorse::blob::{Counted, Limits, REMOTE_PARALLELISM, RequestCounters, Storage, Throttle, Throttled};
 use packhorse::repo::ConnectionFile;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Keeps the limits of the connection, or of the command line. A change of the connection file counts for those who are
-/// at work, too.
-pub(super) fn limited(
-    ctx: &Context,
-    storage: Arc<dyn Storage>,
-    connection: &ConnectionFile,
-    path: &Path,
-) -> Result<Arc<dyn Storage>> {
-    let given = Given { upload: ctx.globals().limit_upload, download: ctx.globals().limit_download };
-    let limits = given.over(connection.limits()?);
-    let watched = Watched { path: path.to_owned(), seen: Mutex::new(stamp(path)) };
-    let watch = move || Some(given.over(watched.changed()?.limits().ok()?));
-    let throttle = Throttle::new(limits, Arc::clone(ctx.clock())).watching(Box::new(watch));
-    Ok(Arc::new(Throttled::new(storage, Arc::new(throttle))))
+/// What this process asks of stores.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    counters: Arc<RequestCounters>,
+    is_remote: AtomicBool,
+}
+
+impl Traffic {
+    /// Counts, and keeps the limits of the connection or of the command line. A change of the connection file counts for
+    /// those who are at work, too.
+    pub(super) fn through(
+        &self,
+        ctx: &Context,
+        storage: Arc<dyn Storage>,
+        connection: &ConnectionFile,
+        path: &Path,
+    ) -> Result<Arc<dyn Storage>> {
+        if storage.parallelism() >= REMOTE_PARALLELISM {
+            self.is_remote.store(true, Ordering::Relaxed);
+        }
+        let given = Given { upload: ctx.globals().limit_upload, download: ctx.globals().limit_download };
+        let limits = given.over(connection.limits()?);
+        let watched = Watched { path: path.to_owned(), seen: Mutex::new(stamp(path)) };
+        let watch = move || Some(given.over(watched.changed()?.limits().ok()?));
+        let throttle = Throttle::new(limits, Arc::clone(ctx.clock())).watching(Box::new(watch));
+        let counted = Arc::new(Counted::new(storage, Arc::clone(&self.counters)));
+        Ok(Arc::new(Throttled::new(counted, Arc::new(throttle))))
+    }
+
+    /// Says at the end what was asked for.
+    pub(super) fn report(&self, ctx: &Context) {
+        requests::report(ctx, self.counters.counts(), self.is_remote.load(Ordering::Relaxed));
+    }
 }
 
 /// The limits on the command line, in bytes per second.

@@ -3,11 +3,11 @@
 use super::{cache_dir, remove_if_there};
 use crate::cli::context::Context;
 use crate::cli::exit::Explain;
-use crate::cli::{Result, password};
+use crate::cli::{Result, password, requests};
 use std::path::{Path, PathBuf};
 
-/// Files of Kopia beside a connection file `C`: `C.mlock`, `C.update-info.json`.
-const COMPANIONS: [&str; 2] = ["mlock", "update-info.json"];
+/// Files beside a connection file `C`: Kopia's `C.mlock` and `C.update-info.json`, and the month's requests.
+const COMPANIONS: [&str; 3] = ["mlock", "update-info.json", requests::EXTENSION];
 
 /// Runs the command.
 pub(super) fn run(ctx: &Context) -> Result<()> {
