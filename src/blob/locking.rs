@@ -33,7 +33,10 @@ impl Locking {
 }
 
 impl Storage for Locking {
-    pass_on!(inner: get, get_within, parallelism, metadata, barrier, adopt, delete, delete_many, extend_retention, list, capacity, is_read_only, display_name);
+    pass_on!(
+        inner: get, get_within, metadata, barrier, adopt, delete, delete_many, extend_retention, list, capacity,
+        is_read_only, display_name, parallelism
+    );
 
     fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
         let is_locked = LOCKED_PREFIXES.iter().any(|prefix| id.as_str().starts_with(prefix));

@@ -214,7 +214,9 @@ impl Cached {
 }
 
 impl Storage for Cached {
-    pass_on!(inner: metadata, barrier, adopt, extend_retention, list, capacity, is_read_only, display_name, parallelism);
+    pass_on!(
+        inner: metadata, barrier, adopt, extend_retention, list, capacity, is_read_only, display_name, parallelism
+    );
 
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         let kind = Kind::of(id);

@@ -112,7 +112,9 @@ fn of_reread(error: Error) -> Error {
 }
 
 impl Storage for Guarded {
-    pass_on!(inner: get, get_within, parallelism, metadata, barrier, adopt, list, capacity, is_read_only, display_name);
+    pass_on!(
+        inner: get, get_within, metadata, barrier, adopt, list, capacity, is_read_only, display_name, parallelism
+    );
 
     fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> blob::Result<()> {
         self.check(id)?;
