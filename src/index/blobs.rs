@@ -242,7 +242,9 @@ impl IndexBlobs {
         {
             return Err(Arc::into_inner(error).expect("nobody else has been given it"));
         }
-        damaged.iter().for_each(|damaged| warn_of_damage(damaged, warn));
+        for damaged in &damaged {
+            warn_of_damage(damaged, warn);
+        }
         let index = builder.finish(set.deletion_watermark);
         Ok(Some(OpenedIndex { index, read: to_read, damaged }))
     }

@@ -105,7 +105,9 @@ impl Filesystem {
             }
         }
         let store = Self::new(options, clock, true)?;
-        missing.iter().for_each(|folder| store.adorn_folder(folder));
+        for folder in &missing {
+            store.adorn_folder(folder);
+        }
         Ok(store)
     }
 

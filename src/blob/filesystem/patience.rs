@@ -94,7 +94,7 @@ impl Filesystem {
 
 /// Whether the volume is one that no other machine writes to.
 fn is_local(root: &Path) -> bool {
-    rustix::fs::statfs(root).is_ok_and(|volume| LOCAL.iter().any(|kind| volume.f_type as u32 == *kind))
+    rustix::fs::statfs(root).is_ok_and(|volume| LOCAL.contains(&(volume.f_type as u32)))
 }
 
 /// Whether the answer may be due to what this machine remembers.

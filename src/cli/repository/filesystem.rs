@@ -1,5 +1,7 @@
 //! Flags of a repository in a folder.
 
+#![expect(clippy::doc_markdown, reason = "doc comments of flags are their help, which shows no backticks")]
+
 use crate::cli::Result;
 use crate::cli::environment::Environment;
 use crate::cli::exit::Failure;
@@ -30,7 +32,7 @@ pub(super) struct Args {
     /// Permissions of new folders, in octal (0700).
     #[arg(long, value_name = "MODE")]
     dir_mode: Option<String>,
-    /// Refuse a folder that is on no mounted volume [env: PACKHORSE_REQUIRE_MOUNT].
+    /// Refuse a folder that is on no mounted volume [env: PACKHORSE_REQUIRE_MOUNT]
     #[arg(long)]
     require_mount: bool,
     /// Keep all files in one folder.

@@ -311,6 +311,7 @@ fn what_is_left_beside_damaged_blobs_is_read() {
     assert!(blobs.open_unless(&opened.read, &warn).unwrap().is_none());
     let said = told.take();
     assert!(said.len() == 2 && said.iter().all(|text| text.contains("only it names")), "{said:?}");
+    assert!(told.borrow().len() == 2 && told.borrow().iter().all(|text| text.contains("only it names")));
     world.store.remove(&whole);
     blobs.invalidate();
     assert_eq!(blobs.open_unless(&opened.read, &warn).unwrap_err().class(), ErrorClass::Corrupt);
