@@ -3,6 +3,11 @@
 //!
 //! `PACKHORSE_TEST_NFS_FAULTS` names how many of the calls of each kind are tried (2 by default).
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what is written here is no backup, and volumes have their own clock"
+)]
+
 mod volume;
 
 use crate::support::programs::named;

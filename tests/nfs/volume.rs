@@ -311,7 +311,6 @@ macro_rules! answer {
     };
 }
 
-#[expect(clippy::too_many_arguments, reason = "the requests of the kernel have so many parts")]
 impl Filesystem for Passing {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let found = self.enter(Op::Lookup).and_then(|()| self.attributes(&self.path(parent)?.join(name)));
@@ -526,7 +525,7 @@ impl Filesystem for Passing {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let made = self.enter(Op::Create).and_then(|()| {
+        let outcome = self.enter(Op::Create).and_then(|()| {
             let path = self.path(parent)?.join(name);
             let mode = mode & !umask & 0o7777;
             let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path)?;
@@ -535,7 +534,7 @@ impl Filesystem for Passing {
             let handle = self.keep(found.ino.0, file);
             Ok((found, handle))
         });
-        answer!(reply, made, (found, handle) => {
+        answer!(reply, outcome, (found, handle) => {
             reply.created(&NO_TIME, &found, Generation(0), handle, FopenFlags::FOPEN_DIRECT_IO);
         });
     }
