@@ -45,11 +45,11 @@ const SPOILS: [Spoil; 13] = [
 /// So many of the cases are tried in the suite; all of them if `PACKHORSE_TEST_S3_FAULTS` is `all`.
 const SAMPLED: usize = 30;
 /// Longer than all attempts of one request together.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Quick enough to be waited for by a test, patient enough for a busy machine.
 const TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(5),
+    connect: Duration::from_millis(800),
     first_byte: Duration::from_millis(600),
     stall: Duration::from_millis(600),
     stall_bytes: 8,

@@ -251,9 +251,8 @@ impl Context {
             return Err(repo::Error::ReadOnly.into());
         }
         let path = self.config_path()?;
-        let store = Store::open(self, &connection, &path, write)?;
         super::requests::check(self)?;
-        let storage = self.open_store(&connection, &path, write)?;
+        let store = Store::open(self, &connection, &path, write)?;
         let password = self.password_to_open(&path)?;
         Ok((connection, store, password))
     }
@@ -300,13 +299,6 @@ impl Context {
             return Ok(None);
         };
         Ok(if is_useful { caching.cache(folder) } else { None })
-    }
-
-    fn open_store(&self, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Arc<dyn Storage>> {
-        let info = connection.store(path).explain(OPENING)?;
-        let storage = blob::open(info, OpenMode::Connect, Arc::clone(&self.clock)).explain(OPENING)?;
-        let storage = self.traffic.through(self, storage, connection, path).explain(OPENING)?;
-        Ok(if write { storage } else { Arc::new(ReadOnly::new(storage)) })
     }
 
     /// Opens the repository in a store.

@@ -3,7 +3,6 @@
 use super::Result;
 use super::context::Context;
 use super::exit::{Explain, Failure};
-use super::traffic;
 use packhorse::base::{ErrorClass, error_chain};
 use packhorse::blob::{self, ConnectionInfo, FilesystemOptions, Mirrored, OpenMode, ReadOnly, Storage};
 use packhorse::repo::ConnectionFile;
@@ -24,7 +23,7 @@ impl Store {
     /// Opens the store of a connection, for changes if `write`.
     pub(crate) fn open(ctx: &Context, connection: &ConnectionFile, path: &Path, write: bool) -> Result<Self> {
         let info = connection.store(path).explain(OPENING)?;
-        let limit = |storage| traffic::limited(ctx, storage, connection, path).explain(OPENING);
+        let limit = |storage| ctx.traffic().through(ctx, storage, connection, path).explain(OPENING);
         let primary = blob::open(info, OpenMode::Connect, Arc::clone(ctx.clock()));
         let Some(mirror) = mirror_of(ctx, connection)? else {
             return Ok(Self::plain(limit(primary.explain(OPENING)?)?, write));

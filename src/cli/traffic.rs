@@ -26,16 +26,21 @@ impl Traffic {
         connection: &ConnectionFile,
         path: &Path,
     ) -> Result<Arc<dyn Storage>> {
-        if storage.parallelism() >= REMOTE_PARALLELISM {
-            self.is_remote.store(true, Ordering::Relaxed);
-        }
         let given = Given { upload: ctx.globals().limit_upload, download: ctx.globals().limit_download };
         let limits = given.over(connection.limits()?);
         let watched = Watched { path: path.to_owned(), seen: Mutex::new(stamp(path)) };
         let watch = move || Some(given.over(watched.changed()?.limits().ok()?));
         let throttle = Throttle::new(limits, Arc::clone(ctx.clock())).watching(Box::new(watch));
-        let counted = Arc::new(Counted::new(storage, Arc::clone(&self.counters)));
-        Ok(Arc::new(Throttled::new(counted, Arc::new(throttle))))
+        Ok(Arc::new(Throttled::new(self.counted(storage), Arc::new(throttle))))
+    }
+
+    /// Counts what is asked of a remote store; a folder beside it costs nothing.
+    fn counted(&self, storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
+        if storage.parallelism() < REMOTE_PARALLELISM {
+            return storage;
+        }
+        self.is_remote.store(true, Ordering::Relaxed);
+        Arc::new(Counted::new(storage, Arc::clone(&self.counters)))
     }
 
     /// Says at the end what was asked for.

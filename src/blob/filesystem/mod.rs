@@ -16,8 +16,8 @@
 //!
 //! Source: kopia `repo/blob/filesystem/filesystem_storage.go`, `repo/blob/sharded/sharded.go`.
 
-mod leftovers;
 pub(super) mod layout;
+mod leftovers;
 mod list;
 mod mounted;
 mod options;
