@@ -146,7 +146,6 @@ fn the_server_of_these_tests_satisfies_kopia() {
         "--put-blob-workers=2",
         "--get-blob-workers=2",
         "--get-metadata-workers=2",
-        "--list-blobs-workers=2",
     ]);
 }
 

@@ -1,5 +1,7 @@
 //! Flags of a repository in a bucket.
 
+#![expect(clippy::doc_markdown, reason = "doc comments of flags are their help, which shows no backticks")]
+
 use super::filesystem::keep_speed;
 use crate::cli::Result;
 use crate::cli::environment::Environment;
