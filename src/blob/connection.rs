@@ -1,5 +1,6 @@
 //! From a description in a connection file to an open store.
 
+use super::backoff::Backoff;
 use super::remote::Timeouts;
 use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage};
 use crate::base::{Clock, OsEntropy};
@@ -10,6 +11,9 @@ use std::sync::Arc;
 const FILESYSTEM: &str = "filesystem";
 /// The type string of [`S3`].
 const S3_KIND: &str = "s3";
+
+/// Attempts to open a network store: few, for somebody may be waiting who has mistyped a host.
+const OPENING: Backoff = Backoff::of_attempts(4);
 
 /// Which store, and with which options: `{"type": …, "config": …}`.
 ///
@@ -75,7 +79,8 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
         }
         S3_KIND => {
             let options = S3Options::deserialize(&info.config).map_err(|source| unusable(S3_KIND, source))?;
-            let store = S3::open(options, Timeouts::DEFAULT, Arc::clone(&clock))?;
+            let store =
+                OPENING.run(&*clock, || S3::open(options.clone(), Timeouts::DEFAULT, Arc::clone(&clock)))?;
             Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
         }
         kind => Err(Error::UnknownStore { kind: kind.to_owned() }),

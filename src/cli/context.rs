@@ -417,7 +417,8 @@ fn level(name: &str) -> tracing::Level {
 fn start_log(level: tracing::Level, talk: &Arc<Talk>) {
     let talk = Arc::clone(talk);
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
+        // Nothing of the clients of stores: they tell of requests what must not be told.
+        .with_env_filter(format!("packhorse={level}"))
         .with_ansi(false)
         .without_time()
         .with_target(false)

@@ -108,7 +108,9 @@ pub enum Cause {
         received: u64,
     },
     /// The bytes are not those that were stored.
-    #[error("the {bytes} bytes that arrived do not have the checksum that the store gives for them")]
+    #[error(
+        "the {bytes} bytes that arrived do not have the checksum that the store gives for them: check the network"
+    )]
     Damaged {
         /// How many.
         bytes: u64,

@@ -46,7 +46,8 @@ impl S3 {
         if !prefix.bytes().all(is_of_name) {
             return Ok(());
         }
-        let first = self.page(prefix, None, None)?;
+        // Before anything was told, whoever asked may ask again: ten attempts of ten each would be a hundred.
+        let first = self.page_once(prefix, None, None)?;
         let stretches = match &first {
             Page { next: Some(_), last: Some(last), is_sorted: true, .. } => stretches(prefix, last),
             _ => Vec::new(),
@@ -139,15 +140,13 @@ impl S3 {
         }
     }
 
-    /// One page. All but the first are asked for again when that fails in passing: what was told before cannot be told
-    /// again, so nobody above repeats the listing then, as is done while nothing has been told.
+    /// One page, asked for again when that fails in passing: what was told before cannot be told again.
     fn page(&self, prefix: &str, start: Option<&str>, token: Option<&str>) -> Result<Page> {
-        let is_first = start.is_none() && token.is_none();
-        let attempts = if is_first { Backoff::of_attempts(1) } else { Backoff::KOPIA };
-        attempts.run(&*self.clock, || {
-            self.ask_for_page(prefix, start, token)
-                .map_err(|fault| self.failed("list", &subject(prefix), fault))
-        })
+        Backoff::KOPIA.run(&*self.clock, || self.page_once(prefix, start, token))
+    }
+
+    fn page_once(&self, prefix: &str, start: Option<&str>, token: Option<&str>) -> Result<Page> {
+        self.ask_for_page(prefix, start, token).map_err(|fault| self.failed("list", &subject(prefix), fault))
     }
 
     fn ask_for_page(&self, prefix: &str, start: Option<&str>, token: Option<&str>) -> Result<Page, Fault> {

@@ -103,7 +103,9 @@ impl PointInTime {
 
     fn page(&self, prefix: &str, marker: &Marker) -> Result<ListObjectVersionsOutput> {
         let store = &self.store;
-        Backoff::KOPIA.run(&*store.clock, || {
+        // Whoever asked repeats what fails at the first page; what was told before cannot be told again.
+        let attempts = if *marker == (None, None) { Backoff::of_attempts(1) } else { Backoff::KOPIA };
+        attempts.run(&*store.clock, || {
             let call = Call::default();
             let request = store
                 .client
