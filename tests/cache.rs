@@ -135,7 +135,7 @@ fn an_unchanged_run_reads_nothing_but_the_format() {
     let mut entries: Vec<_> =
         fs::read_dir(scene.cache()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     entries.sort();
-    assert_eq!(entries, [SUBFOLDER], "Kopia's folders are left alone");
+    assert_eq!(entries, ["CACHEDIR.TAG", SUBFOLDER], "Kopia's folders are left alone");
     for _ in 0..3 {
         let recording = Arc::new(Recording::new(scene.world.storage.clone()));
         snapshot(&scene.open_on(recording.clone(), scene.options()), &data);
@@ -375,7 +375,8 @@ fn the_cache_is_described_changed_cleared_and_filled() {
     let changed = line(&home, "metadata").unwrap();
     assert!(changed.contains("(soft limit: 44 MB, hard limit: 441 MB, min sweep age: 2h0m0s)"), "{changed}");
 
-    // What is not known to be cache stays.
+    // What is not known to be cache stays, and so does what others have made.
+    fs::remove_file(cache.join("CACHEDIR.TAG")).unwrap();
     write(&cache.join("mine"), b"precious");
     fs::create_dir(cache.join("contents")).unwrap();
     write(&cache.join("contents/mine"), b"precious");

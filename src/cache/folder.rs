@@ -1,5 +1,6 @@
 //! Files with a tag.
 
+use super::options::TEMPORARY;
 use crate::base::Secret;
 use crate::blob::BlobId;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
@@ -32,7 +33,7 @@ pub(super) struct Folder {
 impl Folder {
     /// The part `name` of the cache in `root`, which need not be there yet. The key has 32 bytes.
     pub(super) fn new(root: &Path, name: &str, key: Secret) -> Self {
-        Self { path: root.join(name), temporary: root.join("tmp"), key }
+        Self { path: root.join(name), temporary: root.join(TEMPORARY), key }
     }
 
     /// Where it is.
@@ -114,15 +115,13 @@ impl Folder {
     }
 
     fn make(&self) -> io::Result<()> {
+        let own = self.temporary.parent().unwrap_or(&self.temporary);
+        // A folder that others have made may hold what is worth saving.
+        let made = own.parent().filter(|above| !above.exists());
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.temporary)?;
-        let tag = self.temporary.with_file_name(CACHE_TAG);
-        match OpenOptions::new().write(true).create_new(true).open(tag) {
-            Ok(mut file) => file.write_all(CACHE_TAG_TEXT),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-        }
+        made.into_iter().chain([own]).try_for_each(mark_as_cache)
     }
 
     fn file(&self, id: &BlobId, part: u64) -> PathBuf {
@@ -149,6 +148,14 @@ impl Folder {
         let mut hasher = blake3::Hasher::new_keyed(key);
         hasher.update(&purpose);
         hasher
+    }
+}
+
+fn mark_as_cache(folder: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).open(folder.join(CACHE_TAG)) {
+        Ok(mut file) => file.write_all(CACHE_TAG_TEXT),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

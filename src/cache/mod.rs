@@ -15,5 +15,5 @@ mod options;
 mod room;
 mod store;
 
-pub use options::{CacheLimits, CacheOptions, SUBFOLDER};
+pub use options::{CacheLimits, CacheOptions, SUBFOLDER, TEMPORARY};
 pub use store::Cached;

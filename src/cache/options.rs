@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The folder of this program inside the cache folder of a connection.
 pub const SUBFOLDER: &str = "packhorse";
 
+/// The folder in that one for files that have no name yet.
+pub const TEMPORARY: &str = "tmp";
+
 /// Limits of a part of the cache. In no case does it take more than a quarter of the room that is free without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {

@@ -4,7 +4,7 @@ use crate::cli::Result;
 use crate::cli::context::Context;
 use crate::cli::exit::Explain;
 use crate::cli::units::format_nanos;
-use packhorse::cache::{CacheOptions, SUBFOLDER};
+use packhorse::cache::{CacheOptions, SUBFOLDER, TEMPORARY};
 use packhorse::repo::CachingOptions;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,8 @@ fn parts(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         };
         for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() && entry.file_name() != SUBFOLDER {
+            if entry.file_type()?.is_dir() && entry.file_name() != SUBFOLDER && entry.file_name() != TEMPORARY
+            {
                 parts.push(entry.path());
             }
         }
