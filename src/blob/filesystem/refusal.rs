@@ -99,6 +99,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Process { user, group, groups } = &self.process;
         let shown: Vec<_> = groups.iter().take(GROUPS_SHOWN).map(u32::to_string).collect();
+        let shown = if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") };
         let more = if groups.len() > GROUPS_SHOWN { ", …" } else { "" };
         write!(
             f,
@@ -107,7 +108,7 @@ impl fmt::Display for Refusal {
             self.owner,
             self.group,
             self.mode,
-            shown.join(", "),
+            shown,
             self.advice()
         )
     }
