@@ -29,6 +29,7 @@ mod faulty;
 mod filesystem;
 mod id;
 mod latency;
+mod layout;
 mod locking;
 mod memory;
 mod mirrored;
@@ -39,6 +40,7 @@ pub mod remote;
 mod reshard;
 mod retrying;
 mod s3;
+mod sharded;
 mod storage;
 mod throttle;
 mod validation;
@@ -60,6 +62,7 @@ pub use recording::Recording;
 pub use reshard::{LayoutChange, Reshard};
 pub use retrying::Retrying;
 pub use s3::{S3, S3Options, r2_endpoint};
+pub use sharded::ShardOptions;
 pub use storage::{
     BlobMetadata, ByteRange, Capacity, DELETES_AT_ONCE, Durability, PutOptions, REMOTE_PARALLELISM,
     Retention, RetentionMode, Storage, StorageExt,

@@ -5,7 +5,9 @@
 
 use super::layout::{Layout, SUFFIX};
 use super::{Filesystem, leftovers, refusal};
+use super::{ATTEMPTS, Filesystem};
 use crate::base::Timestamp;
+use crate::blob::layout::{Layout, SUFFIX};
 use crate::blob::{BlobId, BlobMetadata, Error, Result};
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags};

@@ -34,11 +34,11 @@ pub use mounted::require_mount;
 pub use options::FilesystemOptions;
 
 use super::backoff::Backoff;
+use super::layout::{self, LAYOUT_FILE, Layout, MAX_LAYOUT_BYTES};
 use super::storage::check_name;
 use super::{BlobId, BlobMetadata, ByteRange, Capacity, Durability, Error, PutOptions, Result, Storage};
 use crate::base::Clock;
 use bytes::Bytes;
-use layout::{LAYOUT_FILE, Layout};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::DirBuilder;
@@ -57,6 +57,7 @@ const LEGACY_WIDTHS: &[u32] = &[3, 3];
 /// A layout file is a line; a larger one is not a layout.
 const MAX_LAYOUT_BYTES: u64 = 1 << 20;
 /// Attempts of a call; their pauses add up to 0.8 s. Each begins with the path, so that a stale handle is left behind.
+/// Attempts of calls that only look or remove; their pauses add up to 0.8 s.
 const ATTEMPTS: Backoff = Backoff::of_attempts(5);
 /// What the file that was set aside is called behind its name. Neither this program nor Kopia takes it for a blob.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -122,10 +123,9 @@ impl Filesystem {
     }
 
     fn new(options: FilesystemOptions, clock: Arc<dyn Clock>, is_new: bool) -> Result<Self> {
-        let fallback = if is_new { CREATED_WIDTHS } else { LEGACY_WIDTHS };
         let store = Self {
             root: options.path.clone(),
-            default_widths: options.dir_shards.clone().unwrap_or_else(|| fallback.to_vec()),
+            default_widths: layout::default_widths(options.dir_shards.as_deref(), is_new),
             options,
             is_new,
             layout: OnceLock::new(),

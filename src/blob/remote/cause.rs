@@ -212,6 +212,69 @@ pub enum Cause {
         /// The store's word for it.
         code: String,
     },
+    /// User name, password or key are not accepted.
+    #[error("the server refuses the login of {user:?}: check user name and password, or the key")]
+    LoginRefused {
+        /// Who tried.
+        user: String,
+    },
+    /// A host that nobody vouched for.
+    #[error(
+        "the host {host} is not known; its key is {fingerprint}: if that is right, add the host to the known hosts"
+    )]
+    HostKeyUnknown {
+        /// Host and port.
+        host: String,
+        /// Fingerprint of the key it showed.
+        fingerprint: String,
+    },
+    /// Another key than the one that is known.
+    #[error(
+        "the host {host} shows the key {fingerprint}, which is not the one that is known for it: somebody may be \
+         listening in, or the host was set up anew"
+    )]
+    HostKeyChanged {
+        /// Host and port.
+        host: String,
+        /// Fingerprint of the key it showed.
+        fingerprint: String,
+    },
+    /// Not the certificate whose fingerprint was given.
+    #[error("the certificate of {host} has the fingerprint {found}, which is not the one to trust")]
+    OtherCertificate {
+        /// Host of the server.
+        host: String,
+        /// SHA-256 of the certificate, as hex.
+        found: String,
+    },
+    /// The folder of the repository is not there.
+    #[error("the folder of the repository, {path}, is not there: check path and mounts on the server")]
+    NoRoot {
+        /// The folder.
+        path: String,
+    },
+    /// What is to be started is not there.
+    #[error("the program {program} cannot be started ({detail}): install it, or say where it is")]
+    NoProgram {
+        /// Name or path.
+        program: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A program on this machine that the store needs has failed.
+    #[error("{program} ended or did not answer{}", shown(detail))]
+    ProgramFailed {
+        /// Its name.
+        program: String,
+        /// What it last said.
+        detail: String,
+    },
+    /// Something under the control of this machine makes no sense.
+    #[error("{detail}")]
+    Misconfigured {
+        /// What, and what to do.
+        detail: String,
+    },
     /// Another refusal.
     #[error("the store refused the request (status {status}{})", shown(code))]
     Rejected {
@@ -246,12 +309,21 @@ impl Cause {
             | Self::ExpiredToken
             | Self::ClockSkew { .. }
             | Self::NoCredentials { .. }
+            | Self::LoginRefused { .. }
+            | Self::HostKeyUnknown { .. }
+            | Self::HostKeyChanged { .. }
+            | Self::OtherCertificate { .. }
             | Self::Locked { .. } => ErrorClass::Denied,
-            Self::NoBucket { .. } => ErrorClass::NoRepository,
+            Self::NoBucket { .. } | Self::NoRoot { .. } => ErrorClass::NoRepository,
             Self::Full { .. } => ErrorClass::Full,
             Self::NotImplemented { .. } => ErrorClass::Unsupported,
-            Self::WrongRegion { .. } | Self::Handshake { .. } => ErrorClass::Invalid,
-            Self::NotUnderstood { .. } | Self::Rejected { .. } => ErrorClass::Other,
+            Self::WrongRegion { .. }
+            | Self::Handshake { .. }
+            | Self::NoProgram { .. }
+            | Self::Misconfigured { .. } => ErrorClass::Invalid,
+            Self::ProgramFailed { .. } | Self::NotUnderstood { .. } | Self::Rejected { .. } => {
+                ErrorClass::Other
+            }
         }
     }
 

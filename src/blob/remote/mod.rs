@@ -10,12 +10,14 @@
 //! - **N3** what cannot get better by asking again is never of the class that is asked again.
 
 mod cause;
+mod fault;
 mod pace;
 mod runtime;
 mod timeouts;
 mod watch;
 
 pub use cause::{Cause, Direction};
+pub(super) use fault::Fault;
 pub(super) use pace::Pace;
 pub(super) use runtime::block_on;
 pub use timeouts::Timeouts;

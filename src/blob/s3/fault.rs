@@ -3,6 +3,7 @@
 use super::call::{Call, Head, word};
 use crate::base::Timestamp;
 use crate::blob::remote::Cause;
+pub(super) use crate::blob::remote::Fault;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -11,23 +12,6 @@ use std::error::Error as StdError;
 use std::io::{Error as IoError, ErrorKind};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-
-/// Why a request failed; what is no failure of the store stands apart.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// There is no such blob.
-    Missing,
-    /// The blob does not have the range.
-    Range,
-    /// Anything else.
-    Cause(Cause),
-}
-
-impl From<Cause> for Fault {
-    fn from(cause: Cause) -> Self {
-        Self::Cause(cause)
-    }
-}
 
 /// What messages name.
 pub(super) struct Scene<'a> {

@@ -11,8 +11,19 @@ use std::path::PathBuf;
 pub(in crate::blob) const LAYOUT_FILE: &str = ".shards";
 /// What the name of every blob's file ends in.
 pub(in crate::blob) const SUFFIX: &str = ".f";
+/// A layout file is a line; a larger one is not a layout.
+pub(in crate::blob) const MAX_LAYOUT_BYTES: u64 = 1 << 20;
+/// Folder widths of a store made now.
+const CREATED_WIDTHS: &[u32] = &[1, 3];
+/// Folder widths of a store that is older than the `.shards` file.
+const LEGACY_WIDTHS: &[u32] = &[3, 3];
 /// Names up to this many bytes stay in the root when a layout is made.
 pub(super) const MAX_NON_SHARDED_LENGTH: i64 = 20;
+
+/// The widths of a store without a `.shards` file: what the options say, else what the age of the store says.
+pub(in crate::blob) fn default_widths(given: Option<&[u32]>, is_new: bool) -> Vec<u32> {
+    given.unwrap_or(if is_new { CREATED_WIDTHS } else { LEGACY_WIDTHS }).to_vec()
+}
 
 /// How names are cut into folders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
