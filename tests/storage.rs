@@ -1,6 +1,7 @@
 //! Every store and every wrapper keeps the contract of `Storage`; the file-system store keeps Kopia's layout besides.
 
 mod filesystem;
+mod others;
 mod s3;
 
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::remote::Timeouts;
-use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage};
+use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage, webdav};
 use crate::base::{Clock, OsEntropy};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 const FILESYSTEM: &str = "filesystem";
 /// The type string of [`S3`].
 const S3_KIND: &str = "s3";
+/// The type string of WebDAV servers.
+const WEBDAV: &str = "webdav";
 
 /// Attempts to open a network store: few, for somebody may be waiting who has mistyped a host.
 const OPENING: Backoff = Backoff::of_attempts(4);
@@ -39,6 +41,15 @@ impl ConnectionInfo {
             kind: FILESYSTEM.to_owned(),
             config: serde_json::to_value(options).map_err(|source| unusable(FILESYSTEM, source))?,
         })
+    }
+
+    /// Describes a store of any kind by Kopia's name for the kind, and its options.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when the options cannot be written as JSON.
+    pub fn of(kind: &str, options: &impl Serialize) -> Result<Self> {
+        let config = serde_json::to_value(options).map_err(|source| unusable(kind, source))?;
+        Ok(Self { kind: kind.to_owned(), config })
     }
 
     /// Describes a store in a bucket.
@@ -82,9 +93,23 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
             let store =
                 OPENING.run(&*clock, || S3::open(options.clone(), Timeouts::DEFAULT, Arc::clone(&clock)))?;
             Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
+            Ok(retrying(S3::open(options, Timeouts::DEFAULT, Arc::clone(&clock))?, clock))
+        }
+        WEBDAV => {
+            let store = webdav::open(read(info)?, mode, Timeouts::DEFAULT, Arc::clone(&clock))?;
+            Ok(retrying(store, clock))
         }
         kind => Err(Error::UnknownStore { kind: kind.to_owned() }),
     }
+}
+
+fn read<T: serde::de::DeserializeOwned>(info: &ConnectionInfo) -> Result<T> {
+    T::deserialize(&info.config).map_err(|source| unusable(&info.kind, source))
+}
+
+/// What every store behind a network is wrapped in.
+fn retrying(store: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Arc<dyn Storage> {
+    Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy)))
 }
 
 fn unusable(kind: &str, source: serde_json::Error) -> Error {

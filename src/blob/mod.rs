@@ -44,6 +44,7 @@ mod sharded;
 mod storage;
 mod throttle;
 mod validation;
+mod webdav;
 
 pub use call::{Call, Operation};
 pub use connection::{ConnectionInfo, OpenMode, open};
@@ -62,10 +63,10 @@ pub use recording::Recording;
 pub use reshard::{LayoutChange, Reshard};
 pub use retrying::Retrying;
 pub use s3::{S3, S3Options, r2_endpoint};
-pub use sharded::ShardOptions;
 pub use storage::{
     BlobMetadata, ByteRange, Capacity, DELETES_AT_ONCE, Durability, PutOptions, REMOTE_PARALLELISM,
     Retention, RetentionMode, Storage, StorageExt,
 };
 pub use throttle::{Limits, Throttle, Throttled, Watch};
 pub use validation::{CheckOutcome, ValidationOptions, validate};
+pub use webdav::WebDavOptions;

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod fault_proxy;
+pub(crate) mod dav_server;
 pub(crate) mod fixture;
 pub(crate) mod live_tree;
 pub(crate) mod programs;

@@ -9,16 +9,24 @@
 //! - **N2** a message tells cause and remedy, and holds no key, token, signature or query string;
 //! - **N3** what cannot get better by asking again is never of the class that is asked again.
 
+mod body;
 mod cause;
+mod connecting;
 mod fault;
+mod http;
 mod pace;
 mod runtime;
 mod timeouts;
+mod trust;
 mod watch;
 
+pub(super) use body::Counted;
 pub use cause::{Cause, Direction};
+pub(super) use connecting::{find, of_connection, texts};
 pub(super) use fault::Fault;
+pub(super) use http::{Answer, Http};
 pub(super) use pace::Pace;
 pub(super) use runtime::block_on;
 pub use timeouts::Timeouts;
+pub(super) use trust::without_authorities;
 pub(super) use watch::{Progress, watched};

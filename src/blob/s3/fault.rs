@@ -2,14 +2,13 @@
 
 use super::call::{Call, Head, word};
 use crate::base::Timestamp;
-use crate::blob::remote::Cause;
 pub(super) use crate::blob::remote::Fault;
+use crate::blob::remote::{Cause, find, of_connection, texts};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use std::error::Error as StdError;
-use std::io::{Error as IoError, ErrorKind};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -89,6 +88,7 @@ impl Scene<'_> {
             _ if has("invalid HTTP") => Cause::NotUnderstood { status: 0 },
             _ => Cause::Reset,
         }
+        of_connection(error, self.host, is_timeout, self.connect_seconds)
     }
 
     /// An answer that the SDK could not read.

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use crate::blob::Result;
-use crate::blob::remote::Timeouts;
+use crate::blob::remote::{Counted, Timeouts};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_http_client::{Connector, ConnectorBuilder};
@@ -12,19 +12,12 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// Connections that wait for their next request; as many requests as are in flight at once.
 const IDLE_CONNECTIONS_MAX: usize = 64;
 /// Load balancers forget connections after a minute.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(45);
-/// What is handed to the connection at once.
-const FRAME_BYTES: usize = 64 << 10;
 
 /// Whom to trust.
 pub(super) enum Trust<'a> {
@@ -88,8 +81,10 @@ impl HttpConnector for Transport {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let Some(call) = request.extension::<Call>().cloned() else { return self.0.call(request) };
         if !call.body().is_empty() {
-            *request.body_mut() =
-                SdkBody::from_body_1_x(Counted { rest: call.body().clone(), call: call.clone() });
+            let counter = call.clone();
+            *request.body_mut() = SdkBody::from_body_1_x(Counted::new(call.body().clone(), move |bytes| {
+                counter.progress().sent(bytes)
+            }));
         }
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {
@@ -97,37 +92,5 @@ impl HttpConnector for Transport {
             call.note(&response);
             Ok(response)
         })
-    }
-}
-
-/// A body that says how much of it has gone; it shares the bytes.
-struct Counted {
-    rest: Bytes,
-    call: Call,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let length = self.rest.len().min(FRAME_BYTES);
-        let frame = self.rest.split_to(length);
-        self.call.progress().sent(length as u64);
-        Poll::Ready(Some(Ok(Frame::data(frame))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
     }
 }

@@ -69,8 +69,8 @@ impl<F: Files> Sharded<F> {
         level: Vec<Folder>,
         deliver: &mut dyn FnMut(Vec<(BlobMetadata, bool)>) -> Result<()>,
     ) -> Result<Vec<Folder>> {
-        let parallelism = self.options.list_parallelism.filter(|wanted| *wanted > 0);
-        let threads = parallelism.unwrap_or(DEFAULT_PARALLELISM).min(MAX_PARALLELISM) as usize;
+        let wanted = Some(self.options.list_parallelism).filter(|wanted| *wanted > 0);
+        let threads = wanted.unwrap_or(DEFAULT_PARALLELISM).min(MAX_PARALLELISM) as usize;
         let threads = threads.min(level.len());
         let (queue, is_over) = (Mutex::new(level), AtomicBool::new(false));
         let mut below = Vec::new();

@@ -14,8 +14,7 @@ mod list;
 mod options;
 
 pub(super) use files::{Entry, Files};
-pub use options::ShardOptions;
-pub(super) use options::nullable;
+pub(super) use options::{ShardOptions, nullable};
 
 use super::layout::{self, LAYOUT_FILE, Layout, MAX_LAYOUT_BYTES};
 use super::remote::{Cause, Fault};

@@ -1,23 +1,23 @@
-//! Kopia's JSON keys that all stores of files share, and how Go writes some values.
+//! What all stores of files are told, and how Go reads absent values.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 /// How blobs are spread over folders.
 ///
 /// Source: kopia `repo/blob/sharded/sharded_options.go`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ShardOptions {
-    /// Widths of the folder names for a store without a `.shards` file; empty means flat.
-    pub dir_shards: Option<Vec<u32>>,
-    /// Folders listed at once; none or 0 lets the store choose.
-    #[serde(skip_serializing_if = "is_unset")]
-    pub list_parallelism: Option<u32>,
+#[derive(Debug, Clone)]
+pub(in crate::blob) struct ShardOptions {
+    /// Widths of the folder names for a store without a `.shards` file.
+    pub(super) dir_shards: Option<Vec<u32>>,
+    /// Folders listed at once; 0 lets the store choose.
+    pub(super) list_parallelism: u32,
 }
 
-#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
-fn is_unset(value: &Option<u32>) -> bool {
-    value.is_none_or(|value| value == 0)
+impl ShardOptions {
+    /// As the keys `dirShards` and `listParallelism` say.
+    pub(in crate::blob) fn new(dir_shards: Option<Vec<u32>>, list_parallelism: u32) -> Self {
+        Self { dir_shards, list_parallelism }
+    }
 }
 
 /// `null` is the same as absent, as Go reads it.
