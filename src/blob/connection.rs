@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::remote::Timeouts;
-use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage, webdav};
+use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage, sftp, webdav};
 use crate::base::{Clock, OsEntropy};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 const FILESYSTEM: &str = "filesystem";
 /// The type string of [`S3`].
 const S3_KIND: &str = "s3";
+/// The type string of SFTP servers.
+const SFTP: &str = "sftp";
 /// The type string of WebDAV servers.
 const WEBDAV: &str = "webdav";
 
@@ -94,6 +96,10 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
                 OPENING.run(&*clock, || S3::open(options.clone(), Timeouts::DEFAULT, Arc::clone(&clock)))?;
             Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
             Ok(retrying(S3::open(options, Timeouts::DEFAULT, Arc::clone(&clock))?, clock))
+        }
+        SFTP => {
+            let store = sftp::open(read(info)?, mode, Timeouts::DEFAULT, Arc::clone(&clock))?;
+            Ok(retrying(store, clock))
         }
         WEBDAV => {
             let store = webdav::open(read(info)?, mode, Timeouts::DEFAULT, Arc::clone(&clock))?;

@@ -40,6 +40,7 @@ pub mod remote;
 mod reshard;
 mod retrying;
 mod s3;
+mod sftp;
 mod sharded;
 mod storage;
 mod throttle;
@@ -63,6 +64,7 @@ pub use recording::Recording;
 pub use reshard::{LayoutChange, Reshard};
 pub use retrying::Retrying;
 pub use s3::{S3, S3Options, r2_endpoint};
+pub use sftp::SftpOptions;
 pub use storage::{
     BlobMetadata, ByteRange, Capacity, DELETES_AT_ONCE, Durability, PutOptions, REMOTE_PARALLELISM,
     Retention, RetentionMode, Storage, StorageExt,
