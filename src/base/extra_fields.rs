@@ -30,6 +30,11 @@ impl ExtraFields {
         self.0.is_none()
     }
 
+    /// The text of the member of this very name.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value.get())
+    }
+
     /// Takes out the member of this very name if it can be read as a `T`; else it stays.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let fields = self.0.as_mut()?;

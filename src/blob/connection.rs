@@ -2,7 +2,10 @@
 
 use super::backoff::Backoff;
 use super::remote::Timeouts;
-use super::{Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage, sftp, webdav};
+use super::{
+    Error, Filesystem, FilesystemOptions, Result, Retrying, S3, S3Options, Storage, object_store, sftp,
+    webdav,
+};
 use crate::base::{Clock, OsEntropy};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -11,6 +14,12 @@ use std::sync::Arc;
 const FILESYSTEM: &str = "filesystem";
 /// The type string of [`S3`].
 const S3_KIND: &str = "s3";
+/// The type string of containers in Azure.
+const AZURE: &str = "azureBlob";
+/// The type string of buckets in Google's cloud.
+const GCS: &str = "gcs";
+/// The type string of buckets in B2.
+const B2: &str = "b2";
 /// The type string of SFTP servers.
 const SFTP: &str = "sftp";
 /// The type string of WebDAV servers.
@@ -97,6 +106,9 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
             Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
             Ok(retrying(S3::open(options, Timeouts::DEFAULT, Arc::clone(&clock))?, clock))
         }
+        AZURE => Ok(retrying(object_store::open_azure(&read(info)?, Timeouts::DEFAULT)?, clock)),
+        GCS => Ok(retrying(object_store::open_gcs(&read(info)?, Timeouts::DEFAULT)?, clock)),
+        B2 => Ok(retrying(object_store::open_b2(&read(info)?, Timeouts::DEFAULT)?, clock)),
         SFTP => {
             let store = sftp::open(read(info)?, mode, Timeouts::DEFAULT, Arc::clone(&clock))?;
             Ok(retrying(store, clock))

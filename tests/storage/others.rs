@@ -2,9 +2,11 @@
 
 use super::{LONG, clock, conformance, id, names};
 use crate::support::dav_server::DavServer;
+use crate::support::sftp_server::SftpServer;
 use packhorse::base::ErrorClass;
 use packhorse::blob::{
-    self, ConnectionInfo, Filesystem, FilesystemOptions, OpenMode, Storage, StorageExt, WebDavOptions,
+    self, ConnectionInfo, Filesystem, FilesystemOptions, OpenMode, SftpOptions, Storage, StorageExt,
+    WebDavOptions,
 };
 use std::cell::RefCell;
 use std::path::Path;
@@ -101,4 +103,88 @@ fn failures_of_webdav_have_their_classes() {
     assert_eq!(store.put_now(&id(LONG), b"x").unwrap_err().class(), ErrorClass::NoRepository);
     let nobody = dav("http://127.0.0.1:1/dav".into(), false);
     assert_eq!(blob::open(&nobody, OpenMode::Connect, clock()).unwrap_err().class(), ErrorClass::Unavailable);
+}
+
+fn sftp(server: &SftpServer, path: &Path) -> SftpOptions {
+    SftpOptions {
+        path: path.to_str().unwrap().to_owned(),
+        host: "127.0.0.1".into(),
+        port: server.port,
+        username: "u".into(),
+        password: "p".into(),
+        known_hosts_data: server.known_hosts.clone(),
+        ..SftpOptions::default()
+    }
+}
+
+fn sftp_store(options: &SftpOptions, mode: OpenMode) -> blob::Result<Arc<dyn Storage>> {
+    blob::open(&ConnectionInfo::of("sftp", options).unwrap(), mode, clock())
+}
+
+#[test]
+fn sftp_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = SftpServer::start();
+    let count = RefCell::new(0);
+    conformance(&|| {
+        *count.borrow_mut() += 1;
+        let path = folder.path().join(format!("above/{}", count.borrow()));
+        sftp_store(&sftp(&server, &path), OpenMode::Create).unwrap()
+    });
+    assert!(only_blobs(folder.path()));
+}
+
+#[test]
+fn a_folder_and_sftp_are_one_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Filesystem::create(FilesystemOptions::new(folder.path()), clock()).unwrap();
+    local.put_now(&id(LONG), b"from here").unwrap();
+    let server = SftpServer::start();
+    let remote = sftp_store(&sftp(&server, folder.path()), OpenMode::Connect).unwrap();
+    assert_eq!(remote.get(&id(LONG), None).unwrap(), b"from here");
+    remote.put_now(&id("q0123456789abcdef0123456789abcdef-s1"), b"from there").unwrap();
+    assert_eq!(names(&as_folder(folder.path()), ""), names(&*remote, ""));
+    assert!(folder.path().join("q/012/3456789abcdef0123456789abcdef-s1.f").is_file());
+}
+
+#[test]
+fn a_host_is_known_or_nothing_is_said_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, other) = (SftpServer::start(), SftpServer::start());
+    let good = sftp(&server, folder.path());
+    let refused = |options: &SftpOptions| {
+        let error = sftp_store(options, OpenMode::Connect).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Denied, "{error}");
+        crate::support::chain(&error)
+    };
+    let stranger = SftpOptions { known_hosts_data: other.known_hosts.clone(), ..good.clone() };
+    let told = refused(&stranger);
+    assert!(told.contains("is not known") && told.contains("SHA256:"), "{told}");
+    let key = other.known_hosts.split_once(' ').unwrap().1;
+    let changed = format!("[127.0.0.1]:{} {key}", server.port);
+    let told = refused(&SftpOptions { known_hosts_data: changed, ..good.clone() });
+    assert!(told.contains("not the one that is known"), "{told}");
+    let told = refused(&SftpOptions { password: "HUSH".into(), ..good.clone() });
+    assert!(told.contains("login") && !told.contains("HUSH"), "{told}");
+    let missing = SftpOptions { path: "/nowhere/at/all".into(), ..good };
+    let error = sftp_store(&missing, OpenMode::Connect).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::NoRepository);
+}
+
+#[test]
+fn a_program_can_make_the_connection() {
+    let options = SftpOptions {
+        path: "/r".into(),
+        host: "h".into(),
+        username: "u".into(),
+        external_ssh: true,
+        ssh_command: "/nowhere/ssh".into(),
+        ..SftpOptions::default()
+    };
+    let error = sftp_store(&options, OpenMode::Connect).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Invalid);
+    assert!(crate::support::chain(&error).contains("/nowhere/ssh"));
+    let silent = SftpOptions { ssh_command: "true".into(), ..options };
+    let error = sftp_store(&silent, OpenMode::Connect).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Other, "{error}");
 }

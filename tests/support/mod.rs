@@ -10,6 +10,7 @@ pub(crate) mod r2;
 pub(crate) mod restored;
 pub(crate) mod s3_server;
 pub(crate) mod same_tree;
+pub(crate) mod sftp_server;
 pub(crate) mod trees;
 pub(crate) mod world;
 

@@ -237,8 +237,9 @@ impl Files for Sftp {
         self.stat("").map(|_| ())
     }
 
-    fn sets_times(&self) -> bool {
-        true
+    /// The protocol has whole seconds from 1970 to 2106.
+    fn keeps_time(&self, time: Timestamp) -> bool {
+        time.subsecond_nanos() == 0 && u32::try_from(time.as_seconds()).is_ok()
     }
 
     fn capacity(&self) -> Result<Option<Capacity>, Fault> {

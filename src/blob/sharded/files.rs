@@ -65,8 +65,8 @@ pub(in crate::blob) trait Files: Send + Sync + Debug {
     /// What the server says.
     fn make_root(&self) -> Result<(), Fault>;
 
-    /// Whether times can be set.
-    fn sets_times(&self) -> bool;
+    /// Whether a file can be given exactly this time.
+    fn keeps_time(&self, time: Timestamp) -> bool;
 
     /// Room on the volume, if the server tells.
     ///

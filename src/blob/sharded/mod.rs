@@ -200,7 +200,7 @@ impl<F: Files> Storage for Sharded<F> {
         if options.retention.is_some() {
             return Err(Error::Unsupported { option: "object lock" });
         }
-        if options.set_timestamp.is_some() && !self.files.sets_times() {
+        if options.set_timestamp.is_some_and(|time| !self.files.keeps_time(time)) {
             return Err(Error::Unsupported { option: "setting times of blobs" });
         }
         let path = self.path(id, true)?;

@@ -243,7 +243,7 @@ impl Files for Dav {
         outcome
     }
 
-    fn sets_times(&self) -> bool {
+    fn keeps_time(&self, _: Timestamp) -> bool {
         false
     }
 
