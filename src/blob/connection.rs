@@ -103,8 +103,7 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
             let options = S3Options::deserialize(&info.config).map_err(|source| unusable(S3_KIND, source))?;
             let store =
                 OPENING.run(&*clock, || S3::open(options.clone(), Timeouts::DEFAULT, Arc::clone(&clock)))?;
-            Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
-            Ok(retrying(S3::open(options, Timeouts::DEFAULT, Arc::clone(&clock))?, clock))
+            Ok(retrying(store, clock))
         }
         AZURE => Ok(retrying(object_store::open_azure(&read(info)?, Timeouts::DEFAULT)?, clock)),
         GCS => Ok(retrying(object_store::open_gcs(&read(info)?, Timeouts::DEFAULT)?, clock)),

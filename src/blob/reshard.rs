@@ -6,7 +6,7 @@
 //!
 //! Source: kopia `cli/command_blob_shards_modify.go`.
 
-use super::filesystem::layout::{LAYOUT_FILE, Layout, SUFFIX};
+use super::layout::{LAYOUT_FILE, Layout, SUFFIX};
 use super::{BlobId, Error, Result};
 use crate::base::file;
 use std::collections::BTreeSet;

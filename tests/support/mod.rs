@@ -1,8 +1,8 @@
 //! What several themes need: fixtures, repositories to write to, trees on disk.
 
 pub(crate) mod compare;
-pub(crate) mod fault_proxy;
 pub(crate) mod dav_server;
+pub(crate) mod fault_proxy;
 pub(crate) mod fixture;
 pub(crate) mod live_tree;
 pub(crate) mod programs;

@@ -3,9 +3,7 @@
 //! The walk stays on the caller's thread as long as there is one folder to read at a time, which covers most index
 //! listings, and spreads over a few threads from there. The callback always runs on the caller's thread.
 
-use super::layout::{Layout, SUFFIX};
 use super::{Filesystem, leftovers, refusal};
-use super::{ATTEMPTS, Filesystem};
 use crate::base::Timestamp;
 use crate::blob::layout::{Layout, SUFFIX};
 use crate::blob::{BlobId, BlobMetadata, Error, Result};

@@ -16,7 +16,6 @@
 //!
 //! Source: kopia `repo/blob/filesystem/filesystem_storage.go`, `repo/blob/sharded/sharded.go`.
 
-pub(super) mod layout;
 mod leftovers;
 mod list;
 mod mounted;
@@ -50,14 +49,7 @@ use std::sync::{Arc, OnceLock};
 use unsynced::Unsynced;
 use waiting::Waiting;
 
-/// Folder widths of a store made now.
-const CREATED_WIDTHS: &[u32] = &[1, 3];
-/// Folder widths of a store that is older than the `.shards` file.
-const LEGACY_WIDTHS: &[u32] = &[3, 3];
-/// A layout file is a line; a larger one is not a layout.
-const MAX_LAYOUT_BYTES: u64 = 1 << 20;
 /// Attempts of a call; their pauses add up to 0.8 s. Each begins with the path, so that a stale handle is left behind.
-/// Attempts of calls that only look or remove; their pauses add up to 0.8 s.
 const ATTEMPTS: Backoff = Backoff::of_attempts(5);
 /// What the file that was set aside is called behind its name. Neither this program nor Kopia takes it for a blob.
 const DAMAGED_SUFFIX: &str = ".damaged";

@@ -18,7 +18,9 @@ pub use options::{AzureOptions, B2Options, GcsOptions};
 
 use super::remote::{Cause, Timeouts, block_on};
 use super::storage::check_name;
-use super::{BlobId, BlobMetadata, ByteRange, Error, PutOptions, ReadOnly, Result, Storage};
+use super::{
+    BlobId, BlobMetadata, ByteRange, Error, PutOptions, REMOTE_PARALLELISM, ReadOnly, Result, Storage,
+};
 use crate::base::{ExtraFields, Timestamp};
 use bytes::Bytes;
 use futures_core::Stream;
@@ -178,6 +180,10 @@ impl Storage for ObjectStore {
         } else {
             Err(Error::InvalidRange { id: id.clone(), range: asked })
         }
+    }
+
+    fn parallelism(&self) -> usize {
+        REMOTE_PARALLELISM
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {

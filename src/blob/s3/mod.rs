@@ -32,7 +32,10 @@ pub use options::S3Options;
 
 use super::remote::{Cause, Pace, Timeouts, block_on, watched};
 use super::storage::check_name;
-use super::{BlobId, BlobMetadata, ByteRange, Error, PutOptions, ReadOnly, Result, Retention, Storage};
+use super::{
+    BlobId, BlobMetadata, ByteRange, Error, PutOptions, REMOTE_PARALLELISM, ReadOnly, Result, Retention,
+    Storage,
+};
 use crate::base::{Clock, ErrorClass, Timestamp};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -186,6 +189,15 @@ impl Storage for S3 {
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         check_name(id)?;
         self.read(id, range, None).map_err(|fault| self.blob_error("read", id, range, fault))
+    }
+
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        check_name(id)?;
+        self.read_within(id, range).map_err(|fault| self.blob_error("read", id, Some(range), fault))
+    }
+
+    fn parallelism(&self) -> usize {
+        REMOTE_PARALLELISM
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {

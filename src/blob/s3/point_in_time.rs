@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 use crate::blob::backoff::Backoff;
 use crate::blob::remote::Cause;
 use crate::blob::storage::check_name;
-use crate::blob::{BlobId, BlobMetadata, ByteRange, Error, PutOptions, Result, Storage};
+use crate::blob::{BlobId, BlobMetadata, ByteRange, Error, PutOptions, REMOTE_PARALLELISM, Result, Storage};
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::types::BucketVersioningStatus;
 use bytes::Bytes;
@@ -152,6 +152,10 @@ impl Storage for PointInTime {
         self.store
             .read(id, range, Some(&version.id))
             .map_err(|fault| self.store.blob_error("read", id, range, fault))
+    }
+
+    fn parallelism(&self) -> usize {
+        REMOTE_PARALLELISM
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {

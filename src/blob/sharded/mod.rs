@@ -19,7 +19,10 @@ pub(super) use options::{ShardOptions, nullable};
 use super::layout::{self, LAYOUT_FILE, Layout, MAX_LAYOUT_BYTES};
 use super::remote::{Cause, Fault};
 use super::storage::check_name;
-use super::{BlobId, BlobMetadata, ByteRange, Capacity, Error, OpenMode, PutOptions, Result, Storage};
+use super::{
+    BlobId, BlobMetadata, ByteRange, Capacity, Error, OpenMode, PutOptions, REMOTE_PARALLELISM, Result,
+    Storage,
+};
 use crate::base::Clock;
 use bytes::Bytes;
 use std::fmt;
@@ -188,6 +191,10 @@ impl<F: Files> Storage for Sharded<F> {
     fn get(&self, id: &BlobId, range: Option<ByteRange>) -> Result<Vec<u8>> {
         let path = self.path(id, self.is_new)?;
         self.read(&path, range).map_err(|fault| self.blob_error("read", id, range, fault))
+    }
+
+    fn parallelism(&self) -> usize {
+        REMOTE_PARALLELISM
     }
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
