@@ -47,6 +47,7 @@ mod restore_interruptions;
 mod roundtrip;
 mod s3_faults;
 mod same_ids;
+mod secrets;
 mod sources;
 mod storage;
 mod support;
