@@ -20,6 +20,12 @@ const AZURE: &str = "azureBlob";
 const GCS: &str = "gcs";
 /// The type string of buckets in B2.
 const B2: &str = "b2";
+/// Kopia's stores that this program does not open, and what to do instead.
+const REFUSED: [(&str, &str); 3] = [
+    ("b2", "B2's own protocol: connect to the same bucket as s3, with --endpoint s3.REGION.backblazeb2.com"),
+    ("gdrive", "Google Drive: move the repository to another store"),
+    ("rclone", "starting rclone: start rclone serve webdav yourself, and connect to it as webdav"),
+];
 /// The type string of SFTP servers.
 const SFTP: &str = "sftp";
 /// The type string of WebDAV servers.
@@ -117,6 +123,14 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
             Ok(retrying(store, clock))
         }
         kind => Err(Error::UnknownStore { kind: kind.to_owned() }),
+        AZURE => network(clock, |_| object_store::open_azure(&read(info)?, Timeouts::DEFAULT)),
+        GCS => network(clock, |_| object_store::open_gcs(&read(info)?, Timeouts::DEFAULT)),
+        SFTP => network(clock, |clock| sftp::open(read(info)?, mode, Timeouts::DEFAULT, clock)),
+        WEBDAV => network(clock, |clock| webdav::open(read(info)?, mode, Timeouts::DEFAULT, clock)),
+        kind => match REFUSED.iter().find(|(refused, _)| *refused == kind) {
+            Some((_, option)) => Err(Error::Unsupported { option }),
+            None => Err(Error::UnknownStore { kind: kind.to_owned() }),
+        },
     }
 }
 

@@ -60,7 +60,7 @@ pub use latency::{Distance, Latency};
 pub use locking::Locking;
 pub use memory::Memory;
 pub use mirrored::Mirrored;
-pub use object_store::{AzureOptions, B2Options, GcsOptions};
+pub use object_store::{AzureOptions, GcsOptions};
 pub use read_only::ReadOnly;
 pub use recording::Recording;
 pub use reshard::{LayoutChange, Reshard};

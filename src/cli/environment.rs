@@ -4,6 +4,16 @@ use super::units;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// What flags of stores fall back on.
+const STORE_VARIABLES: [&str; 6] = [
+    "AZURE_STORAGE_ACCOUNT",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_DOMAIN",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "KOPIA_WEBDAV_USERNAME",
+    "KOPIA_WEBDAV_PASSWORD",
+];
+
 /// Everything the commands know of the process's surroundings.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are variables that are set or not")]

@@ -1,4 +1,4 @@
-//! Blobs as objects of Azure, Google's cloud and B2, through the services of `opendal`.
+//! Blobs as objects of Azure and Google's cloud, through the services of `opendal`.
 //!
 //! Invariants:
 //! - **O1** each call is one attempt (the library's own retries are not used); [`Retrying`](super::Retrying) repeats;
@@ -8,13 +8,13 @@
 //!
 //! Differences from Kopia: no object locks, and times are always the server's.
 //!
-//! Source: kopia `repo/blob/{azure,gcs,b2}`.
+//! Source: kopia `repo/blob/{azure,gcs}`.
 
 mod options;
 mod services;
 mod transport;
 
-pub use options::{AzureOptions, B2Options, GcsOptions};
+pub use options::{AzureOptions, GcsOptions};
 
 use super::remote::{Cause, Timeouts, block_on};
 use super::storage::check_name;
@@ -53,15 +53,6 @@ pub(super) fn open_gcs(options: &GcsOptions, timeouts: Timeouts) -> Result<Arc<d
     let store =
         ObjectStore::open(operator, &options.prefix, &options.extra, format!("GCS: {}", options.bucket))?;
     Ok(if options.read_only { Arc::new(ReadOnly::new(store)) } else { store })
-}
-
-/// Opens a bucket in B2.
-///
-/// # Errors
-/// [`Error::Remote`].
-pub(super) fn open_b2(options: &B2Options, timeouts: Timeouts) -> Result<Arc<dyn Storage>> {
-    let operator = services::b2(options, timeouts);
-    ObjectStore::open(operator, &options.prefix, &options.extra, format!("B2: {}", options.bucket))
 }
 
 /// A store of objects.
@@ -148,12 +139,14 @@ fn of_kind(error: &opendal::Error) -> Cause {
     }
 }
 
-/// Without a time, a blob is as old as can be.
-fn time_of(metadata: &Metadata) -> Timestamp {
-    metadata.last_modified().map_or(Timestamp::EPOCH, |time| {
-        let time = time.into_inner();
-        Timestamp::from_seconds(time.as_second(), time.subsec_nanosecond().into())
-    })
+/// The time of an object. None is an error: maintenance deletes by age, and nothing may seem older than it is.
+fn time_of(id: &BlobId, metadata: &Metadata) -> Result<Timestamp> {
+    let Some(time) = metadata.last_modified() else {
+        let cause = Cause::NotUnderstood { status: 200 };
+        return Err(Error::Remote { operation: "tell the age of", subject: format!("blob {id}"), cause });
+    };
+    let time = time.into_inner();
+    Ok(Timestamp::from_seconds(time.as_second(), time.subsec_nanosecond().into()))
 }
 
 impl Storage for ObjectStore {
@@ -188,7 +181,7 @@ impl Storage for ObjectStore {
 
     fn metadata(&self, id: &BlobId) -> Result<BlobMetadata> {
         let found = self.stat(id)?;
-        Ok(BlobMetadata { id: id.clone(), length: found.content_length(), timestamp: time_of(&found) })
+        Ok(BlobMetadata { id: id.clone(), length: found.content_length(), timestamp: time_of(id, &found)? })
     }
 
     fn put(&self, id: &BlobId, data: Bytes, options: PutOptions) -> Result<()> {
@@ -226,7 +219,8 @@ impl Storage for ObjectStore {
             let Some(name) = entry.path().strip_prefix(&self.prefix) else { continue };
             let (id, metadata) = (BlobId::from(name), entry.metadata());
             if id.is_valid() && name.starts_with(prefix) && metadata.is_file() {
-                visit(BlobMetadata { id, length: metadata.content_length(), timestamp: time_of(metadata) })?;
+                let timestamp = time_of(&id, metadata)?;
+                visit(BlobMetadata { id, length: metadata.content_length(), timestamp })?;
             }
         }
         Ok(())

@@ -71,32 +71,6 @@ pub struct GcsOptions {
 
 keeps_extra_fields!(GcsOptions);
 
-/// Options of a bucket in B2.
-///
-/// Source: kopia `repo/blob/b2/b2_options.go`.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(remote = "Self", default, rename_all = "camelCase")]
-pub struct B2Options {
-    /// The bucket.
-    pub bucket: String,
-    /// What every name begins with; a folder needs its `/` at the end.
-    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
-    pub prefix: String,
-    /// Id of the key.
-    #[serde(rename = "keyID")]
-    pub key_id: String,
-    /// The key.
-    pub key: String,
-    /// Another address than B2's, for emulators. A key of ours; Kopia passes over it.
-    #[serde(skip_serializing_if = "is_zero", deserialize_with = "nullable")]
-    pub endpoint: String,
-    /// The rest.
-    #[serde(flatten, skip_deserializing)]
-    pub extra: ExtraFields,
-}
-
-keeps_extra_fields!(B2Options);
-
 /// Without what must stay secret.
 macro_rules! shows {
     ($type:ident: $field:ident) => {
@@ -113,7 +87,6 @@ macro_rules! shows {
 
 shows!(AzureOptions: container);
 shows!(GcsOptions: bucket);
-shows!(B2Options: bucket);
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +107,5 @@ mod tests {
         round::<GcsOptions>(
             r#"{"bucket":"b","credentials":{"private_key":"HUSH"},"readOnly":true,"readsPerSecond":1.5}"#,
         );
-        round::<B2Options>(r#"{"bucket":"b","keyID":"i","key":"HUSH"}"#);
     }
 }

@@ -17,22 +17,13 @@ tokio::task_local! {
     pub(super) static NOTE: Arc<Mutex<Option<Cause>>>;
 }
 
-/// Sends requests, those to `public` to `private` instead, if that is given.
-pub(super) struct Transport {
-    pub(super) http: Http,
-    pub(super) reroute: Option<(String, String)>,
-}
+/// Sends requests by our client.
+pub(super) struct Transport(pub(super) Http);
 
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> Result<Response<HttpBody>, Error> {
         let (head, body) = request.into_parts();
-        let mut address = head.uri.to_string();
-        if let Some((public, private)) = &self.reroute
-            && let Some(rest) = address.strip_prefix(public.as_str())
-        {
-            address = format!("{private}{rest}");
-        }
-        let url = Url::parse(&address)
+        let url = Url::parse(&head.uri.to_string())
             .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "the address cannot be used"))?;
         let mut request = reqwest::Request::new(head.method, url);
         *request.headers_mut() = head.headers;
@@ -42,7 +33,7 @@ impl HttpTransport for Transport {
             *request.body_mut() =
                 request.headers().contains_key("content-length").then(|| Body::from(Bytes::new()));
         }
-        let answer = match self.http.send(request, body).await {
+        let answer = match self.0.send(request, body).await {
             Ok(answer) => answer,
             Err(cause) => {
                 let is_temporary = cause.class() == ErrorClass::Unavailable;

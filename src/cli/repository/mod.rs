@@ -1,6 +1,8 @@
 //! `repository`: create, connect, describe, change, disconnect.
 
 pub(crate) mod cache_dir;
+mod azure;
+mod cache_dir;
 mod change_password;
 mod connect;
 mod connection;
@@ -84,6 +86,14 @@ enum Provider {
     Filesystem(filesystem::Args),
     /// In a bucket: S3, R2 and what speaks their protocol.
     S3(Box<s3::Args>),
+    /// In a container of Azure.
+    Azure(Box<azure::Args>),
+    /// In a bucket of Google's cloud.
+    Gcs(Box<gcs::Args>),
+    /// On an SFTP server.
+    Sftp(Box<sftp::Args>),
+    /// On a WebDAV server.
+    Webdav(Box<webdav::Args>),
     /// Where a connection file or a token leads to.
     FromConfig(from_config::Args),
 }
@@ -107,6 +117,17 @@ impl Provider {
             }
             Self::FromConfig(args) => args.target(creates.is_some()),
         }
+        let environment = ctx.environment();
+        let info = match self {
+            Self::Filesystem(args) => args.connection(environment, creates)?,
+            Self::S3(args) => args.connection(environment, creates.is_some())?,
+            Self::Azure(args) => args.connection(environment)?,
+            Self::Gcs(args) => args.connection(environment)?,
+            Self::Sftp(args) => args.connection(environment, creates)?,
+            Self::Webdav(args) => args.connection(environment, creates)?,
+            Self::FromConfig(args) => return args.target(creates.is_some()),
+        };
+        Ok(Target { info, password: None })
     }
 }
 
