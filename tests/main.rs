@@ -48,6 +48,7 @@ mod roundtrip;
 mod s3_faults;
 mod same_ids;
 mod secrets;
+mod servers;
 mod sources;
 mod storage;
 mod support;

@@ -1,12 +1,13 @@
 //! Stores of files on other machines: the contract, Kopia's folders, and what failures mean.
 
 use super::{LONG, clock, conformance, id, names};
+use crate::support::cloud_server::CloudServer;
 use crate::support::dav_server::DavServer;
 use crate::support::sftp_server::SftpServer;
 use packhorse::base::ErrorClass;
 use packhorse::blob::{
-    self, ConnectionInfo, Filesystem, FilesystemOptions, OpenMode, SftpOptions, Storage, StorageExt,
-    WebDavOptions,
+    self, AzureOptions, ConnectionInfo, Filesystem, FilesystemOptions, GcsOptions, OpenMode, SftpOptions,
+    Storage, StorageExt, WebDavOptions,
 };
 use std::cell::RefCell;
 use std::path::Path;
@@ -187,4 +188,84 @@ fn a_program_can_make_the_connection() {
     let silent = SftpOptions { ssh_command: "true".into(), ..options };
     let error = sftp_store(&silent, OpenMode::Connect).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Other, "{error}");
+}
+
+fn azure(server: &CloudServer, prefix: &str) -> ConnectionInfo {
+    let options = AzureOptions {
+        container: "c".into(),
+        prefix: prefix.into(),
+        storage_account: "account".into(),
+        storage_key: "SFVTSEhVU0g=".into(),
+        endpoint: server.url.clone(),
+        ..AzureOptions::default()
+    };
+    ConnectionInfo::of("azureBlob", &options).unwrap()
+}
+
+fn gcs(server: &CloudServer, prefix: &str) -> ConnectionInfo {
+    let options = GcsOptions {
+        bucket: "c".into(),
+        prefix: prefix.into(),
+        endpoint: server.url.clone(),
+        ..GcsOptions::default()
+    };
+    ConnectionInfo::of("gcs", &options).unwrap()
+}
+
+#[test]
+fn azure_and_google_conform() {
+    for info in [azure, gcs] {
+        let server = CloudServer::start();
+        let count = RefCell::new(0);
+        conformance(&|| {
+            *count.borrow_mut() += 1;
+            opened(&info(&server, &format!("{}/backup-", count.borrow())), OpenMode::Create)
+        });
+        let names: Vec<String> = server.objects.lock().unwrap().keys().cloned().collect();
+        assert!(names.iter().all(|name| name.contains("/backup-")), "{names:?}");
+    }
+}
+
+#[test]
+fn failures_of_azure_and_google_have_their_classes() {
+    for info in [azure, gcs] {
+        let server = CloudServer::start();
+        let store = opened(&info(&server, ""), OpenMode::Connect);
+        store.put_now(&id(LONG), b"bytes").unwrap();
+        for (status, class) in [(401, ErrorClass::Denied), (403, ErrorClass::Denied), (507, ErrorClass::Full)]
+        {
+            server.status.store(status, Ordering::Relaxed);
+            let listed = store.list_all("").unwrap_err();
+            for error in
+                [store.get(&id(LONG), None).unwrap_err(), store.put_now(&id(LONG), b"x").unwrap_err(), listed]
+            {
+                let told = crate::support::chain(&error);
+                assert!(error.class() == class && !told.contains("HUSH"), "{status}: {told}");
+            }
+        }
+        server.status.store(0, Ordering::Relaxed);
+        assert_eq!(store.get(&id(LONG), None).unwrap(), b"bytes");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let server = CloudServer::start();
+    for (kind, config, part) in [
+        ("gdrive", serde_json::json!({}), "Google Drive"),
+        ("b2", serde_json::json!({"bucket": "b", "keyID": "i", "key": "HUSH"}), "backblazeb2.com"),
+        ("rclone", serde_json::json!({"remotePath": "r:p"}), "webdav"),
+        ("gcs", serde_json::json!({"bucket": "c", "pointInTime": "2024-01-01T00:00:00Z"}), "pointInTime"),
+        (
+            "azureBlob",
+            serde_json::json!({"container": "c", "storageAccount": "a", "ClientSecret": "HUSH", "endpoint": server.url}),
+            "ClientSecret",
+        ),
+    ] {
+        let error = blob::open(&ConnectionInfo { kind: kind.into(), config }, OpenMode::Connect, clock())
+            .unwrap_err();
+        let told = crate::support::chain(&error);
+        assert!(told.contains(part) && !told.contains("HUSH"), "{told}");
+        assert!(matches!(error.class(), ErrorClass::Unsupported | ErrorClass::Invalid), "{told}");
+    }
 }

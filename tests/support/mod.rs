@@ -1,5 +1,6 @@
 //! What several themes need: fixtures, repositories to write to, trees on disk.
 
+pub(crate) mod cloud_server;
 pub(crate) mod compare;
 pub(crate) mod dav_server;
 pub(crate) mod fault_proxy;

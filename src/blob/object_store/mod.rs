@@ -115,7 +115,7 @@ impl ObjectStore {
     fn blob_error(operation: &'static str, id: &BlobId, range: Option<ByteRange>, failure: Failure) -> Error {
         match (failure.kind, range) {
             (ErrorKind::NotFound, _) => Error::NotFound { id: id.clone() },
-            (ErrorKind::RangeNotSatisfied, Some(range)) => Error::InvalidRange { id: id.clone(), range },
+            (_, Some(range)) if is_outside(&failure) => Error::InvalidRange { id: id.clone(), range },
             _ => Self::failed(operation, format!("blob {id}"), failure),
         }
     }
@@ -124,6 +124,12 @@ impl ObjectStore {
         let path = self.path(id)?;
         Self::run(self.operator.stat(&path)).map_err(|failure| Self::blob_error("look at", id, None, failure))
     }
+}
+
+/// Whether the service answered that the object does not have the range.
+fn is_outside(failure: &Failure) -> bool {
+    failure.kind == ErrorKind::RangeNotSatisfied
+        || matches!(failure.cause, Cause::Rejected { status: 416, .. })
 }
 
 /// A cause for errors that no request led to.
@@ -167,7 +173,15 @@ impl Storage for ObjectStore {
             };
         };
         let data = Self::run(async { self.operator.read_with(&path).range(asked.offset..end).await });
-        let data = data.map_err(failed)?.to_vec();
+        let data = match data {
+            // The library calls it an unexpected answer when an object ends inside a range.
+            Err(Failure { kind: ErrorKind::Unexpected, cause: Cause::NotUnderstood { status: 0 } })
+                if self.stat(id)?.content_length() < end =>
+            {
+                return Err(Error::InvalidRange { id: id.clone(), range: asked });
+            }
+            outcome => outcome.map_err(failed)?.to_vec(),
+        };
         if data.len() as u64 == asked.length {
             Ok(data)
         } else {
