@@ -50,9 +50,19 @@ fn no_secret_leaves_its_place() {
         let bucket = format!("--bucket={bucket}");
         let secret = format!("--secret-access-key={secret}");
         let key = format!("--access-key={}", crate::support::s3_server::ACCESS_KEY);
-        ["repository", verb, "s3", &bucket, &endpoint, &key, &secret, "--disable-tls", "--no-persist-credentials"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "repository",
+            verb,
+            "s3",
+            &bucket,
+            &endpoint,
+            &key,
+            &secret,
+            "--disable-tls",
+            "--no-persist-credentials",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     };
     let run_on = |args: Vec<String>| run(&ours, &args.iter().map(String::as_str).collect::<Vec<_>>());
     let text = |path: &Path| path.display().to_string();

@@ -18,8 +18,6 @@ const S3_KIND: &str = "s3";
 const AZURE: &str = "azureBlob";
 /// The type string of buckets in Google's cloud.
 const GCS: &str = "gcs";
-/// The type string of buckets in B2.
-const B2: &str = "b2";
 /// Kopia's stores that this program does not open, and what to do instead.
 const REFUSED: [(&str, &str); 3] = [
     ("b2", "B2's own protocol: connect to the same bucket as s3, with --endpoint s3.REGION.backblazeb2.com"),
@@ -107,22 +105,8 @@ pub fn open(info: &ConnectionInfo, mode: OpenMode, clock: Arc<dyn Clock>) -> Res
         }
         S3_KIND => {
             let options = S3Options::deserialize(&info.config).map_err(|source| unusable(S3_KIND, source))?;
-            let store =
-                OPENING.run(&*clock, || S3::open(options.clone(), Timeouts::DEFAULT, Arc::clone(&clock)))?;
-            Ok(retrying(store, clock))
+            network(clock, |clock| S3::open(options.clone(), Timeouts::DEFAULT, clock))
         }
-        AZURE => Ok(retrying(object_store::open_azure(&read(info)?, Timeouts::DEFAULT)?, clock)),
-        GCS => Ok(retrying(object_store::open_gcs(&read(info)?, Timeouts::DEFAULT)?, clock)),
-        B2 => Ok(retrying(object_store::open_b2(&read(info)?, Timeouts::DEFAULT)?, clock)),
-        SFTP => {
-            let store = sftp::open(read(info)?, mode, Timeouts::DEFAULT, Arc::clone(&clock))?;
-            Ok(retrying(store, clock))
-        }
-        WEBDAV => {
-            let store = webdav::open(read(info)?, mode, Timeouts::DEFAULT, Arc::clone(&clock))?;
-            Ok(retrying(store, clock))
-        }
-        kind => Err(Error::UnknownStore { kind: kind.to_owned() }),
         AZURE => network(clock, |_| object_store::open_azure(&read(info)?, Timeouts::DEFAULT)),
         GCS => network(clock, |_| object_store::open_gcs(&read(info)?, Timeouts::DEFAULT)),
         SFTP => network(clock, |clock| sftp::open(read(info)?, mode, Timeouts::DEFAULT, clock)),
@@ -138,9 +122,13 @@ fn read<T: serde::de::DeserializeOwned>(info: &ConnectionInfo) -> Result<T> {
     T::deserialize(&info.config).map_err(|source| unusable(&info.kind, source))
 }
 
-/// What every store behind a network is wrapped in.
-fn retrying(store: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Arc<dyn Storage> {
-    Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy)))
+/// A store behind a network: opened in a few attempts, and calls are tried again.
+fn network(
+    clock: Arc<dyn Clock>,
+    open: impl Fn(Arc<dyn Clock>) -> Result<Arc<dyn Storage>>,
+) -> Result<Arc<dyn Storage>> {
+    let store = OPENING.run(&*clock, || open(Arc::clone(&clock)))?;
+    Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
 }
 
 fn unusable(kind: &str, source: serde_json::Error) -> Error {

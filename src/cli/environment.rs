@@ -32,6 +32,8 @@ pub(crate) struct Environment {
     pub(crate) new_password: Option<packhorse::base::Secret>,
     /// `KOPIA_CACHE_DIRECTORY`.
     pub(crate) cache_directory: Option<PathBuf>,
+    /// Those of [`STORE_VARIABLES`] that are set.
+    pub(crate) store_variables: Vec<(&'static str, packhorse::base::Secret)>,
     /// `PACKHORSE_CACHE`: `always`, `never`, else where it saves time.
     pub(crate) cache: Option<String>,
     /// `PACKHORSE_REQUEST_BUDGET_CLASS_A`.
@@ -103,6 +105,7 @@ impl Environment {
             password: secret("KOPIA_PASSWORD"),
             new_password: secret("KOPIA_NEW_PASSWORD"),
             cache_directory: variable("KOPIA_CACHE_DIRECTORY").map(PathBuf::from),
+            store_variables: STORE_VARIABLES.iter().filter_map(|name| Some((*name, secret(name)?))).collect(),
             cache: variable("PACKHORSE_CACHE").map(|value| value.to_string_lossy().into_owned()),
             request_budget_class_a: number("PACKHORSE_REQUEST_BUDGET_CLASS_A"),
             request_budget_class_b: number("PACKHORSE_REQUEST_BUDGET_CLASS_B"),
@@ -150,6 +153,15 @@ impl Environment {
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         let base = self.xdg_cache_home.clone().or_else(|| Some(self.home.as_ref()?.join(".cache")))?;
         Some(base.join("kopia"))
+    }
+
+    /// The text of a flag, else of a variable of [`STORE_VARIABLES`], else none.
+    pub(crate) fn or_store(&self, given: Option<&String>, variable: &str) -> String {
+        let of_variable = || {
+            let (_, value) = self.store_variables.iter().find(|(name, _)| *name == variable)?;
+            Some(String::from_utf8_lossy(value.expose()).into_owned())
+        };
+        given.cloned().filter(|text| !text.is_empty()).or_else(of_variable).unwrap_or_default()
     }
 
     /// `path` with a leading `~` resolved.

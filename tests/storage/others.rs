@@ -125,7 +125,7 @@ fn sftp_store(options: &SftpOptions, mode: OpenMode) -> blob::Result<Arc<dyn Sto
 #[test]
 fn sftp_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let server = SftpServer::start();
+    let server = SftpServer::start(20_000);
     let count = RefCell::new(0);
     conformance(&|| {
         *count.borrow_mut() += 1;
@@ -140,7 +140,7 @@ fn a_folder_and_sftp_are_one_repository() {
     let folder = tempfile::tempdir().unwrap();
     let local = Filesystem::create(FilesystemOptions::new(folder.path()), clock()).unwrap();
     local.put_now(&id(LONG), b"from here").unwrap();
-    let server = SftpServer::start();
+    let server = SftpServer::start(20_000);
     let remote = sftp_store(&sftp(&server, folder.path()), OpenMode::Connect).unwrap();
     assert_eq!(remote.get(&id(LONG), None).unwrap(), b"from here");
     remote.put_now(&id("q0123456789abcdef0123456789abcdef-s1"), b"from there").unwrap();
@@ -151,7 +151,7 @@ fn a_folder_and_sftp_are_one_repository() {
 #[test]
 fn a_host_is_known_or_nothing_is_said_to_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (server, other) = (SftpServer::start(), SftpServer::start());
+    let (server, other) = (SftpServer::start(20_000), SftpServer::start(20_000));
     let good = sftp(&server, folder.path());
     let refused = |options: &SftpOptions| {
         let error = sftp_store(options, OpenMode::Connect).unwrap_err();

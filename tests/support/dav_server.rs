@@ -71,7 +71,11 @@ async fn serve(request: Request<Incoming>, folder: &Path, forced: &AtomicU16) ->
     let header = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     match forced.load(Ordering::Relaxed) {
         0 if header("authorization").as_deref() == Some(AUTHORIZATION) => {}
-        0 => return answer(401, "who are you"),
+        0 => {
+            let mut refusal = answer(401, "who are you");
+            refusal.headers_mut().insert("www-authenticate", "Basic realm=\"test\"".parse().unwrap());
+            return refusal;
+        }
         status => return answer(status, "as the test wants it"),
     }
     let Some(path) = path_of(folder, head.uri.path()) else { return answer(404, "") };

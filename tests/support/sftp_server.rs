@@ -23,8 +23,8 @@ pub(crate) struct SftpServer {
 }
 
 impl SftpServer {
-    /// Serves the whole machine.
-    pub(crate) fn start() -> Self {
+    /// Serves the whole machine; no answer to a read has more than `read_bytes_max`.
+    pub(crate) fn start(read_bytes_max: usize) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -43,7 +43,13 @@ impl SftpServer {
                 while let Ok((stream, _)) = listener.accept().await {
                     let config = Arc::clone(&config);
                     tokio::spawn(async move {
-                        if let Ok(session) = russh::server::run_stream(config, stream, Ssh::default()).await {
+                        if let Ok(session) = russh::server::run_stream(
+                            config,
+                            stream,
+                            Ssh { read_bytes_max, channels: HashMap::new() },
+                        )
+                        .await
+                        {
                             session.await.ok();
                         }
                     });
@@ -54,8 +60,10 @@ impl SftpServer {
     }
 }
 
-#[derive(Default)]
-struct Ssh(HashMap<ChannelId, Channel<Msg>>);
+struct Ssh {
+    read_bytes_max: usize,
+    channels: HashMap<ChannelId, Channel<Msg>>,
+}
 
 impl russh::server::Handler for Ssh {
     type Error = russh::Error;
@@ -70,7 +78,7 @@ impl russh::server::Handler for Ssh {
         reply: russh::server::ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.0.insert(channel.id(), channel);
+        self.channels.insert(channel.id(), channel);
         reply.accept().await;
         Ok(())
     }
@@ -82,13 +90,15 @@ impl russh::server::Handler for Ssh {
         session: &mut Session,
     ) -> Result<(), russh::Error> {
         session.channel_success(id)?;
-        russh_sftp::server::run(self.0.remove(&id).unwrap().into_stream(), Files::default()).await;
+        let files = Files { read_bytes_max: self.read_bytes_max, ..Files::default() };
+        russh_sftp::server::run(self.channels.remove(&id).unwrap().into_stream(), files).await;
         Ok(())
     }
 }
 
 #[derive(Default)]
 struct Files {
+    read_bytes_max: usize,
     open: HashMap<String, Open>,
     count: u64,
 }
@@ -167,7 +177,7 @@ impl russh_sftp::server::Handler for Files {
 
     async fn read(&mut self, id: u32, handle: String, offset: u64, length: u32) -> Result<Data, StatusCode> {
         // Fewer at a time than asked for, as servers may.
-        let mut data = vec![0; (length as usize).min(20_000)];
+        let mut data = vec![0; (length as usize).min(self.read_bytes_max)];
         let got = self.file(&handle)?.read_at(&mut data, offset).map_err(|error| code(&error))?;
         data.truncate(got);
         if got == 0 { Err(StatusCode::Eof) } else { Ok(Data { id, data }) }

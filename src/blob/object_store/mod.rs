@@ -41,7 +41,7 @@ const NOBODY: &str = "packhorse-looks-whether-the-bucket-is-there";
 /// [`Error::Remote`].
 pub(super) fn open_azure(options: &AzureOptions, timeouts: Timeouts) -> Result<Arc<dyn Storage>> {
     let operator = services::azure(options, timeouts);
-    ObjectStore::open(operator, &options.prefix, &options.extra, format!("Azure: {}", options.container))
+    ObjectStore::open(operator, &options.prefix, &options.extra, &format!("Azure: {}", options.container))
 }
 
 /// Opens a bucket in Google's cloud.
@@ -51,7 +51,7 @@ pub(super) fn open_azure(options: &AzureOptions, timeouts: Timeouts) -> Result<A
 pub(super) fn open_gcs(options: &GcsOptions, timeouts: Timeouts) -> Result<Arc<dyn Storage>> {
     let operator = services::gcs(options, timeouts);
     let store =
-        ObjectStore::open(operator, &options.prefix, &options.extra, format!("GCS: {}", options.bucket))?;
+        ObjectStore::open(operator, &options.prefix, &options.extra, &format!("GCS: {}", options.bucket))?;
     Ok(if options.read_only { Arc::new(ReadOnly::new(store)) } else { store })
 }
 
@@ -73,18 +73,18 @@ impl ObjectStore {
         operator: Result<Operator, Cause>,
         prefix: &str,
         extra: &ExtraFields,
-        name: String,
+        name: &str,
     ) -> Result<Arc<dyn Storage>> {
         if extra.get("pointInTime").is_some_and(|moment| moment != "null") {
             return Err(Error::Unsupported { option: "looking at a point in time (pointInTime)" });
         }
-        let failed = |cause| Error::Remote { operation: "open", subject: name.clone(), cause };
+        let failed = |cause| Error::Remote { operation: "open", subject: name.to_owned(), cause };
         if prefix.starts_with('/') || prefix.contains("//") {
             let detail = "a prefix must not begin with a slash or hold two of them in a row".to_owned();
             return Err(failed(Cause::Misconfigured { detail }));
         }
         let store =
-            Self { operator: operator.map_err(failed)?, prefix: prefix.to_owned(), name: name.clone() };
+            Self { operator: operator.map_err(failed)?, prefix: prefix.to_owned(), name: name.to_owned() };
         store.list(NOBODY, &mut |_| Ok(()))?;
         Ok(Arc::new(store))
     }

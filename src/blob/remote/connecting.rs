@@ -24,9 +24,12 @@ pub(in crate::blob) fn of_connection(
     if let Some((_, found)) = texts.iter().find_map(|text| text.split_once(FINGERPRINT_MARK)) {
         return Cause::OtherCertificate { host, found: plain(found) };
     }
-    if let Some(text) = texts.iter().find(|text| text.contains("invalid peer certificate")) {
-        let detail = text.rsplit("certificate: ").next().unwrap_or_default();
-        return Cause::Untrusted { host, detail: plain(detail) };
+    if let Some(error) = find::<rustls::Error>(error) {
+        let detail = plain(&error.to_string());
+        return match error {
+            rustls::Error::InvalidCertificate(_) => Cause::Untrusted { host, detail },
+            _ => Cause::Handshake { host, detail },
+        };
     }
     let is_connecting = has("client error (Connect)") || has("tcp connect error");
     match find::<IoError>(error).map(IoError::kind) {
@@ -43,27 +46,24 @@ pub(in crate::blob) fn of_connection(
     }
 }
 
-/// The first error of a type among an error and its sources, looking into what `io::Error` wraps, too.
+/// The first error of a type among an error and its sources.
 pub(in crate::blob) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    links(error).find_map(<dyn StdError>::downcast_ref)
 }
 
 /// What an error and its sources say.
 pub(in crate::blob) fn texts(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        all.push(error.to_string());
-        next = error.source();
-    }
-    all
+    links(error).map(ToString::to_string).collect()
+}
+
+/// An error and its sources. What an `io::Error` wraps is one: its own `source` passes over it.
+fn links<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        match error.downcast_ref::<IoError>().and_then(IoError::get_ref) {
+            Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
 }
 
 /// The beginning of a text of the TLS library, which names certificates and hosts only.

@@ -24,7 +24,6 @@ pub(super) struct Session {
     _carrier: Carrier,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Carrier {
     Own { _handle: Handle<Host> },
     Program(Child),

@@ -174,8 +174,7 @@ impl Files for Dav {
         let headers: Vec<_> = asked.iter().map(|asked| (RANGE, asked.as_str())).collect();
         let answer = self.send(b"GET", self.url(path), &headers, Bytes::new())?;
         match (answer.status, range) {
-            (200, None) => Ok(answer.body),
-            (206, Some(_)) => Ok(answer.body),
+            (200, None) | (206, Some(_)) => Ok(answer.body),
             // A server without ranges sends the whole file.
             (200, Some(range)) => {
                 let begin = usize::try_from(range.offset).map_err(|_| Fault::Range)?;

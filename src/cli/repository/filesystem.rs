@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
 /// Folder widths of repositories of format version 1.
-const WIDTHS_V1: [u32; 2] = [3, 3];
+pub(super) const WIDTHS_V1: [u32; 2] = [3, 3];
 
 /// Flags of the provider.
 #[derive(Debug, clap::Args)]

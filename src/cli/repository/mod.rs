@@ -1,8 +1,7 @@
 //! `repository`: create, connect, describe, change, disconnect.
 
-pub(crate) mod cache_dir;
 mod azure;
-mod cache_dir;
+pub(crate) mod cache_dir;
 mod change_password;
 mod connect;
 mod connection;
@@ -10,16 +9,20 @@ mod create;
 mod disconnect;
 mod filesystem;
 mod from_config;
+mod gcs;
 mod masked;
 mod mirror;
 mod s3;
 mod set_client;
 mod set_parameters;
+mod sftp;
+mod shared;
 mod status;
 mod sync_to;
 mod throttle;
 mod upgrade;
 mod validate_provider;
+mod webdav;
 
 use super::Result;
 use super::context::Context;
@@ -107,16 +110,6 @@ struct Target {
 impl Provider {
     /// The store to connect to; or to make a repository of format version `creates` in.
     fn target(&self, ctx: &Context, creates: Option<u8>) -> Result<Target> {
-        match self {
-            Self::Filesystem(args) => {
-                Ok(Target { info: args.connection(ctx.environment(), creates)?, password: None })
-            }
-            Self::S3(args) => {
-                let info = args.connection(ctx.environment(), creates.is_some())?;
-                Ok(Target { info, password: None })
-            }
-            Self::FromConfig(args) => args.target(creates.is_some()),
-        }
         let environment = ctx.environment();
         let info = match self {
             Self::Filesystem(args) => args.connection(environment, creates)?,
