@@ -83,7 +83,7 @@ impl HttpConnector for Transport {
         if !call.body().is_empty() {
             let counter = call.clone();
             *request.body_mut() = SdkBody::from_body_1_x(Counted::new(call.body().clone(), move |bytes| {
-                counter.progress().sent(bytes)
+                counter.progress().sent(bytes);
             }));
         }
         let answer = self.0.call(request);
