@@ -38,7 +38,7 @@ fn only_blobs(path: &Path) -> bool {
     let files = walkdir::WalkDir::new(path).into_iter().map(Result::unwrap);
     files.filter(|entry| entry.file_type().is_file()).all(|entry| {
         let name = entry.file_name().to_str().unwrap();
-        name == ".shards" || name.ends_with(".f")
+        name == ".shards" || name.strip_suffix(".f").is_some()
     })
 }
 

@@ -12,16 +12,16 @@ pub(super) struct Args {
     /// Name of the container.
     #[arg(long)]
     container: String,
-    /// Name of the account [env: AZURE_STORAGE_ACCOUNT].
+    /// Name of the account (`AZURE_STORAGE_ACCOUNT`).
     #[arg(long, value_name = "ACCOUNT")]
     storage_account: Option<String>,
-    /// Key of the account [env: AZURE_STORAGE_KEY].
+    /// Key of the account (`AZURE_STORAGE_KEY`).
     #[arg(long, value_name = "KEY")]
     storage_key: Option<String>,
-    /// A token in place of the key [env: AZURE_STORAGE_SAS_TOKEN].
+    /// A token in place of the key (`AZURE_STORAGE_SAS_TOKEN`).
     #[arg(long, value_name = "TOKEN")]
     sas_token: Option<String>,
-    /// What the account's name stands before [env: AZURE_STORAGE_DOMAIN].
+    /// What the account's name stands before (`AZURE_STORAGE_DOMAIN`).
     #[arg(long, value_name = "DOMAIN")]
     storage_domain: Option<String>,
     /// What every name begins with; a folder needs its / at the end.

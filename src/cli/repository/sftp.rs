@@ -47,8 +47,8 @@ pub(super) struct Args {
     #[arg(long, default_value = "ssh", value_name = "PROGRAM")]
     ssh_command: String,
     /// What the program is told besides, with spaces in between.
-    #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true)]
-    ssh_args: Option<String>,
+    #[arg(long = "ssh-args", value_name = "ARGUMENTS", allow_hyphen_values = true)]
+    ssh_arguments: Option<String>,
     #[command(flatten)]
     shards: Shards,
     #[command(flatten)]
@@ -69,7 +69,7 @@ impl Args {
             username: self.username.clone(),
             external_ssh: self.external,
             ssh_command: self.ssh_command.clone(),
-            ssh_arguments: self.ssh_args.clone().unwrap_or_default(),
+            ssh_arguments: self.ssh_arguments.clone().unwrap_or_default(),
             dir_shards: self.shards.widths(version),
             list_parallelism: self.shards.list_parallelism,
             ..SftpOptions::default()

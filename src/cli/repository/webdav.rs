@@ -12,10 +12,10 @@ pub(super) struct Args {
     /// Address of the folder.
     #[arg(long)]
     url: String,
-    /// User on the server [env: KOPIA_WEBDAV_USERNAME].
+    /// User on the server (`KOPIA_WEBDAV_USERNAME`).
     #[arg(long, value_name = "USER")]
     webdav_username: Option<String>,
-    /// Password of the user [env: KOPIA_WEBDAV_PASSWORD].
+    /// Password of the user (`KOPIA_WEBDAV_PASSWORD`).
     #[arg(long, value_name = "PASSWORD")]
     webdav_password: Option<String>,
     /// The server shows no file before it is complete, so that none needs another name first.
