@@ -45,7 +45,7 @@ const SPOILS: [Spoil; 13] = [
 /// So many of the cases are tried in the suite; all of them if `PACKHORSE_TEST_S3_FAULTS` is `all`.
 const SAMPLED: usize = 30;
 /// Longer than all attempts of one request together.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Quick enough to be waited for by a test, patient enough for a busy machine.
 const TIMEOUTS: Timeouts = Timeouts {

@@ -39,6 +39,8 @@ pub(crate) struct Context {
     cancel: OnceLock<Arc<AtomicBool>>,
     signal: Arc<AtomicUsize>,
     traffic: Traffic,
+    /// Index blobs of opened repositories that were whole once and cannot be read.
+    damaged_indexes: AtomicUsize,
 }
 
 impl Context {
@@ -59,6 +61,7 @@ impl Context {
             cancel: OnceLock::new(),
             signal: Arc::new(AtomicUsize::new(0)),
             traffic: Traffic::default(),
+            damaged_indexes: AtomicUsize::new(0),
         })
     }
 
@@ -319,7 +322,12 @@ impl Context {
         options: &OpenOptions,
     ) -> Result<Repository> {
         let environment = self.repository_environment();
-        Repository::open_with(storage, password, identity, environment, options).explain(OPENING)
+        let repository =
+            Repository::open_with(storage, password, identity, environment, options).explain(OPENING)?;
+        let damaged = repository.contents().damaged_index_blobs();
+        let damaged = damaged.iter().filter(|blob| blob.was_whole()).count();
+        self.damaged_indexes.fetch_add(damaged, Ordering::Relaxed);
+        Ok(repository)
     }
 
     /// How this client takes part in upgrades.
@@ -389,9 +397,17 @@ impl Context {
         self.globals.memory_limit.or_else(of_group).map_or(MemoryBudget::UNLIMITED, MemoryBudget::of_limit)
     }
 
-    /// Ends a command that succeeded: what was printed must have arrived.
+    /// Ends a command that succeeded: what was printed must have arrived. With a part of the index missing it is no
+    /// success: the newest snapshot may be in that part.
     pub(crate) fn finish(&self) -> Result<()> {
-        self.stdout().flush()
+        self.stdout().flush()?;
+        match self.damaged_indexes.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            damaged => Err(Failure::new(format!(
+                "done without what is named by {damaged} damaged index blobs only: snapshots and files may be missing"
+            ))
+            .with_status(Status::Corrupt)),
+        }
     }
 }
 

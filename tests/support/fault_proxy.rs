@@ -215,13 +215,12 @@ fn read_request(reader: &mut BufReader<&TcpStream>, mut client: &TcpStream) -> i
 /// The server's whole answer.
 fn forward(server: SocketAddr, request: &Request) -> io::Result<Vec<u8>> {
     let mut connection = TcpStream::connect(server)?;
-    let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
-    for (name, value) in &request.headers {
-        if !["connection", "expect"].iter().any(|dropped| name.eq_ignore_ascii_case(dropped)) {
-            head += &format!("{name}: {value}\r\n");
-        }
-    }
-    head += "connection: close\r\n\r\n";
+    let is_passed_on =
+        |name: &str| !["connection", "expect"].iter().any(|own| name.eq_ignore_ascii_case(own));
+    let passed_on = request.headers.iter().filter(|(name, _)| is_passed_on(name));
+    let headers: String = passed_on.flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+    let (method, target) = (&request.method, &request.target);
+    let head = format!("{method} {target} HTTP/1.1\r\n{headers}connection: close\r\n\r\n");
     connection.write_all(head.as_bytes())?;
     connection.write_all(&request.body)?;
     let mut answer = Vec::new();

@@ -37,7 +37,7 @@ pub(super) struct Transport(SharedHttpConnector);
 
 impl Transport {
     /// # Errors
-    /// [`Error::Other`] for authorities that are no certificates.
+    /// [`Error::Other`](crate::blob::Error::Other) for authorities that are no certificates.
     pub(super) fn new(trust: &Trust<'_>, timeouts: &Timeouts) -> Result<Self> {
         let builder = || {
             let settings = HttpConnectorSettings::builder().connect_timeout(timeouts.connect).build();
