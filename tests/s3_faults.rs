@@ -80,7 +80,15 @@ impl Stage {
     /// The store through the proxy.
     fn store(&self, bucket: &str) -> Outcome<Arc<dyn Storage>> {
         let options = S3Options { endpoint: self.proxy.address.to_string(), ..self.server.options(bucket) };
-        let store = S3::open(options, TIMEOUTS, Arc::new(SystemClock))?;
+        let open = || S3::open(options.clone(), TIMEOUTS, Arc::new(SystemClock));
+        // As whoever opens a connection does it.
+        let mut opened = open();
+        for _ in 1..4 {
+            if opened.as_ref().is_err_and(|error| error.class().is_retriable()) {
+                opened = open();
+            }
+        }
+        let store = opened?;
         // Pauses between attempts take no time.
         let clock = Arc::new(FixedClock::new(SystemClock.now()));
         Ok(Arc::new(Retrying::with_jitter(store, clock, Arc::new(OsEntropy))))
