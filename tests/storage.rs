@@ -8,8 +8,9 @@ use bytes::Bytes;
 use packhorse::base::{Clock, ErrorClass, FixedClock, Secret, SystemClock, Timestamp};
 use packhorse::blob::{
     self, BlobId, BlobMetadata, ByteRange, Call, ConnectionInfo, Counted, Distance, Durability, Error, Fault,
-    Faulty, Filesystem, FilesystemOptions, Latency, Limits, Memory, OpenMode, Operation, PutOptions,
-    ReadOnly, Recording, Retention, RetentionMode, Retrying, Storage, StorageExt, Throttle, Throttled,
+    Faulty, Filesystem, FilesystemOptions, Latency, Limits, Memory, Mirrored, OpenMode, Operation,
+    PutOptions, ReadOnly, Recording, Retention, RetentionMode, Retrying, Storage, StorageExt, Throttle,
+    Throttled,
 };
 use packhorse::cache::{CacheLimits, CacheOptions, Cached};
 use std::cell::{Cell, RefCell};
@@ -447,6 +448,11 @@ fn wrappers_conform() {
     conformance(&|| Arc::new(Retrying::new(memory(), clock())));
     conformance(&|| Arc::new(Recording::new(memory())));
     conformance(&|| Arc::new(Faulty::new(memory(), |_| Fault::None)));
+    conformance(&|| {
+        let mirrored = Mirrored::new(memory(), memory(), false, Arc::new(|_| {}));
+        mirrored.take_packs();
+        Arc::new(mirrored)
+    });
     conformance(&|| Arc::new(Throttled::new(memory(), throttle())));
     conformance(&|| Arc::new(Counted::new(memory(), Arc::default())));
     conformance(&|| cached(memory(), folders.fresh()));

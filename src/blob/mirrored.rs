@@ -42,7 +42,7 @@ pub struct Mirrored {
 struct State {
     packs: HashSet<BlobId>,
     failure: Option<String>,
-    deleted: Vec<BlobId>,
+    deleted: HashSet<BlobId>,
 }
 
 impl Mirrored {
@@ -102,7 +102,7 @@ impl Mirrored {
 
     /// Takes the names of what was deleted in the primary and may still be in the mirror.
     pub fn take_deleted(&self) -> Vec<BlobId> {
-        std::mem::take(&mut self.state.lock().deleted)
+        std::mem::take(&mut self.state.lock().deleted).into_iter().collect()
     }
 
     /// Gives back what could not be deleted.
@@ -161,7 +161,8 @@ impl Mirrored {
     /// Whether the mirror may answer for a blob in spite of `error`.
     fn may_stand_in(&self, id: &BlobId, error: &Error) -> bool {
         let is_data = DATA_PREFIXES.iter().any(|prefix| id.as_str().starts_with(prefix));
-        (is_data && error.is_not_found()) || ((is_data || self.is_for_reading) && is_out_of_reach(error))
+        let is_lost = is_data && error.is_not_found() && !self.state.lock().deleted.contains(id);
+        is_lost || ((is_data || self.is_for_reading) && is_out_of_reach(error))
     }
 }
 
@@ -177,6 +178,13 @@ impl Storage for Mirrored {
         self.primary.get(id, range).or_else(|error| {
             let asks = self.may_stand_in(id, &error);
             self.stand_in(error, asks, |mirror| mirror.get(id, range))
+        })
+    }
+
+    fn get_within(&self, id: &BlobId, range: ByteRange) -> Result<Vec<u8>> {
+        self.primary.get_within(id, range).or_else(|error| {
+            let asks = self.may_stand_in(id, &error);
+            self.stand_in(error, asks, |mirror| mirror.get_within(id, range))
         })
     }
 

@@ -199,9 +199,9 @@ impl Cached {
         Ok(data)
     }
 
-    /// An empty blob is what a crashed writer left, and may be replaced.
+    /// An empty blob, or one of zeroes, is what a crashed writer left, and may be replaced.
     fn keep_whole(&self, part: &Part, id: &BlobId, data: &[u8]) {
-        if !data.is_empty() && data.len() <= WHOLE_BYTES_MAX {
+        if data.len() <= WHOLE_BYTES_MAX && data.iter().any(|byte| *byte != 0) {
             self.keep(part, id, WHOLE, data);
         }
     }

@@ -6,7 +6,7 @@
 use super::pack::{FinishedPack, PackedContent};
 use crate::base::ErrorClass;
 use crate::blob::{self, BlobId, Durability, PutOptions, Storage};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeSet;
@@ -132,11 +132,14 @@ fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
     let options = PutOptions { durability: Durability::AtBarrier, ..PutOptions::default() };
     while let Ok((ticket, pack)) = receiver.recv() {
         let bytes = Bytes::from(pack.bytes);
+        let length = bytes.len() as u64;
         let result = shared.storage.put(&pack.id, bytes.clone(), options);
+        // A connection that broke may hold the bytes for a little longer; then the next pack gets a new buffer.
+        let spare = bytes.try_into_mut().ok().map(emptied);
         let mut progress = shared.progress.lock();
         match result {
             Ok(()) => {
-                progress.stored_bytes += bytes.len() as u64;
+                progress.stored_bytes += length;
                 progress.stored.push((pack.id, pack.contents));
             }
             Err(error) => {
@@ -144,9 +147,8 @@ fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
                 progress.failed.get_or_insert((pack.id, error));
             }
         }
-        // A connection that broke may hold the bytes for a little longer; then the next pack gets a new buffer.
-        if progress.buffers.len() < shared.buffers_kept && bytes.is_unique() {
-            progress.buffers.push(emptied(bytes));
+        if progress.buffers.len() < shared.buffers_kept {
+            progress.buffers.extend(spare);
         }
         progress.outstanding.remove(&ticket);
         drop(progress);
@@ -154,9 +156,27 @@ fn run(shared: &Shared, receiver: &Receiver<(u64, FinishedPack)>) {
     }
 }
 
-/// The buffer of `bytes`, which nobody else may hold.
-fn emptied(bytes: Bytes) -> Vec<u8> {
-    let mut buffer = Vec::from(bytes);
-    buffer.clear();
-    buffer
+/// The buffer without what is in it; emptied before it changes its type, so that nothing is moved.
+fn emptied(mut bytes: BytesMut) -> Vec<u8> {
+    bytes.clear();
+    Vec::from(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_with_all_its_room() {
+        let mut buffer = Vec::with_capacity(1 << 20);
+        buffer.extend_from_slice(&[7; 1000]);
+        let place = buffer.as_ptr();
+        let bytes = Bytes::from(buffer);
+        let held = bytes.clone();
+        assert!(held.clone().try_into_mut().is_err(), "while somebody else holds it");
+        drop(held);
+        let back = emptied(bytes.try_into_mut().unwrap());
+        assert_eq!((back.len(), back.as_ptr()), (0, place));
+        assert!(back.capacity() >= 1 << 20, "{}", back.capacity());
+    }
 }
