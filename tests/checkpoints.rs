@@ -35,7 +35,8 @@ impl Monitor for Paced {
         self.counters.add(counter, n);
         if counter == Counter::HashedFiles && self.counters.get(counter).is_multiple_of(50) {
             let before = self.saved.load(Ordering::SeqCst);
-            for _ in 0..500 {
+            // Long enough for a machine that is busy with other things.
+            for _ in 0..5_000 {
                 if self.saved.load(Ordering::SeqCst) > before {
                     return;
                 }
