@@ -34,12 +34,11 @@ impl Traffic {
         Ok(Arc::new(Throttled::new(self.counted(storage), Arc::new(throttle))))
     }
 
-    /// Counts what is asked of a remote store; a folder beside it costs nothing.
+    /// Counts what is asked of a store, of a folder and of a remote one.
     fn counted(&self, storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
-        if storage.parallelism() < REMOTE_PARALLELISM {
-            return storage;
+        if storage.parallelism() >= REMOTE_PARALLELISM {
+            self.is_remote.store(true, Ordering::Relaxed);
         }
-        self.is_remote.store(true, Ordering::Relaxed);
         Arc::new(Counted::new(storage, Arc::clone(&self.counters)))
     }
 
